@@ -18,6 +18,11 @@
 {{ include "kaito.fullname" . }}-fleet
 {{- end -}}
 
+{{/* Name of the ConfigMap in which gpu-provisioner publishes quota and restrictions of the subscription. */}}
+{{- define "kaito.capacityName" -}}
+{{ include "kaito.fullname" . }}-capacity
+{{- end -}}
+
 {{/* DNS name of preset-registry. It is also the audience of its callers' tokens. */}}
 {{- define "kaito.registryHost" -}}
 {{ include "kaito.fullname" . }}-preset-registry.{{ .Release.Namespace }}.svc
@@ -45,6 +50,13 @@
 {{- with .Values.nodeClaim.nodeClassRef -}}
 {{- if and (eq .group "kaito.sh") (eq .kind "KaitoNodeClass") -}}true{{- end -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Reports whether quota and restrictions of the subscription are read: "true" or empty. Those of our provisioner say nothing
+about the nodes of a Karpenter. */}}
+{{- define "kaito.capacity" -}}
+{{- $foreign := and (eq .Values.nodeProvisioner "nodeclaim") (not (include "kaito.ownNodeClass" .)) -}}
+{{- if and .Values.gpuProvisioner.capacity.enabled (include "kaito.provisioner" .) (not $foreign) -}}true{{- end -}}
 {{- end -}}
 
 {{/* Reports whether this release installs the definition of NodeClaims: "true" or empty. gpu-provisioner serves it, and no

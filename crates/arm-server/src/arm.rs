@@ -35,12 +35,15 @@ const VERSIONS: [&str; 14] = [
     "2025-08-01",
 ];
 const ETAGS_SINCE: &str = "2024-09-01";
+/// Versions of the lists of sizes and of quotas.
+const COMPUTE_VERSIONS: [&str; 3] = ["2021-07-01", "2023-07-01", "2024-07-01"];
 
 /// A parsed request.
 #[derive(Debug)]
 struct Asked {
     verb: Verb,
     route: Route,
+    path: String,
     query: String,
     headers: HeaderMap,
     body: Bytes,
@@ -70,6 +73,7 @@ pub(crate) async fn handle(
             let asked = Asked {
                 verb,
                 route,
+                path: uri.path().to_owned(),
                 query,
                 headers: request_headers,
                 body,
@@ -181,6 +185,13 @@ fn check_version(asked: &Asked) -> Result<bool, ArmError> {
             let text = "The api-version query parameter (?api-version=) is required for all requests.";
             Err(nested(400, "MissingApiVersionParameter", text))
         }
+        Some(version) if matches!(asked.verb, Verb::Skus | Verb::Usages) => {
+            if COMPUTE_VERSIONS.contains(&version) {
+                return Ok(false);
+            }
+            let text = format!("The api-version '{version}' is invalid for the compute provider.");
+            Err(nested(400, "InvalidApiVersionParameter", &text))
+        }
         Some(version) if VERSIONS.contains(&version) => Ok(version >= ETAGS_SINCE),
         Some(version) => {
             let known = VERSIONS.join(",");
@@ -229,6 +240,12 @@ fn carry_out(app: &App, asked: &Asked, actions: &[Action]) -> Result<Reply, ArmE
             (Thing::Cluster, _) => Ok(world.cluster()),
             (Thing::Operation(id), _) => world.operation(id, &asked.query),
             (Thing::OperationResult(id), _) => world.operation_result(id, &asked.query),
+            (Thing::Skus, _) => Ok(paged(
+                asked,
+                &world.skus(region(&asked.query).as_deref()),
+                world.page_size(),
+            )),
+            (Thing::Usages(place), _) => Ok(paged(asked, &world.usages(place), world.page_size())),
             (Thing::Pools, _) => {
                 let (page, next) = world.list(now, skip(&asked.query), asked.etags);
                 Ok(page_of(
@@ -272,6 +289,28 @@ fn next_link(base: &str, query: &str, next: usize) -> String {
         .find_map(|pair| pair.strip_prefix("api-version="))
         .unwrap_or_default();
     format!("{base}?%24skipToken={next}&api-version={version}&skipToken={next}")
+}
+
+/// One page of a list of the compute provider. The next link keeps the filter.
+fn paged(asked: &Asked, all: &[Value], size: usize) -> Reply {
+    let from = skip(&asked.query);
+    let page: Vec<Value> = all.iter().skip(from).take(size).cloned().collect();
+    let next = Some(from.saturating_add(page.len())).filter(|next| *next < all.len());
+    let kept = asked
+        .query
+        .split('&')
+        .filter(|pair| !pair.starts_with("skipToken="));
+    let kept = kept.collect::<Vec<_>>().join("&");
+    let base = format!("{}{}", headers::base_url(&asked.headers), asked.path);
+    page_of(&page, next.map(|next| format!("{base}?{kept}&skipToken={next}")))
+}
+
+/// The region that a filter names.
+fn region(query: &str) -> Option<String> {
+    let url = reqwest::Url::parse(&format!("http://localhost/?{query}")).ok()?;
+    let (_, filter) = url.query_pairs().find(|(name, _)| name == "$filter")?;
+    let value = filter.trim().strip_prefix("location eq ")?;
+    Some(value.trim().trim_matches('\'').to_owned())
 }
 
 fn page_of(page: &[Value], next_link: Option<String>) -> Reply {

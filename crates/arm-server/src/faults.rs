@@ -17,6 +17,8 @@ pub enum Verb {
     Abort,
     Operation,
     Cluster,
+    Skus,
+    Usages,
     Token,
 }
 

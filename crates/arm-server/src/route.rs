@@ -11,6 +11,10 @@ pub(crate) enum Thing {
     Abort(String),
     Operation(String),
     OperationResult(String),
+    /// Sizes of the compute provider.
+    Skus,
+    /// Quotas of a region, by the compute provider.
+    Usages(String),
 }
 
 /// A parsed path.
@@ -24,6 +28,8 @@ pub(crate) struct Route {
 
 /// The resource provider, lower case.
 const PROVIDER: &str = "microsoft.containerservice";
+/// The provider of sizes and quotas.
+const COMPUTE: &str = "microsoft.compute";
 
 impl Route {
     /// Parses a path; `None` if it is unknown.
@@ -46,6 +52,18 @@ impl Route {
                 () if is(6, "operations") => Thing::Operation(id),
                 () if is(6, "operationresults") => Thing::OperationResult(id),
                 () => return None,
+            };
+            return Some(Self {
+                subscription,
+                cluster: None,
+                thing,
+            });
+        }
+        if is(2, "providers") && is(3, COMPUTE) {
+            let thing = match parts.len() {
+                5 if is(4, "skus") => Thing::Skus,
+                7 if is(4, "locations") && is(6, "usages") => Thing::Usages(owned(5)?),
+                _ => return None,
             };
             return Some(Self {
                 subscription,
@@ -83,6 +101,8 @@ impl Route {
             (Thing::Pool(_), "DELETE") => Some(Verb::Delete),
             (Thing::Abort(_), "POST") => Some(Verb::Abort),
             (Thing::Operation(_) | Thing::OperationResult(_), "GET") => Some(Verb::Operation),
+            (Thing::Skus, "GET") => Some(Verb::Skus),
+            (Thing::Usages(_), "GET") => Some(Verb::Usages),
             _ => None,
         }
     }
@@ -108,6 +128,18 @@ mod tests {
         assert_eq!(route.thing, Thing::Pool("p".into()));
         assert_eq!(route.verb("PUT"), Some(Verb::Put));
         assert_eq!(route.verb("PATCH"), None);
+    }
+
+    #[test]
+    fn sizes_and_quotas_are_of_the_compute_provider() {
+        let of = |below: &str| Route::parse(&format!("/subscriptions/s/providers/Microsoft.Compute/{below}"));
+        assert_eq!(of("skus").unwrap().verb("GET"), Some(Verb::Skus));
+        assert_eq!(of("skus").unwrap().verb("PUT"), None);
+        assert_eq!(
+            of("locations/eastus/usages").unwrap().thing,
+            Thing::Usages("eastus".into())
+        );
+        assert_eq!((of("locations//usages"), of("virtualMachines")), (None, None));
     }
 
     #[test]

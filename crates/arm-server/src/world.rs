@@ -2,6 +2,7 @@
 //! server's start.
 
 mod budget;
+mod compute;
 mod edit;
 mod ids;
 mod node_plan;

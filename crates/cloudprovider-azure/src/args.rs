@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::compute::short_region;
 use crate::config::{AzureConfig, ConnectError, Settings};
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::provider::AzureProvider;
@@ -88,6 +89,7 @@ impl AzureArgs {
             subscription: required("ARM_SUBSCRIPTION_ID", &self.arm_subscription_id)?,
             resource_group: required("ARM_RESOURCE_GROUP", &self.arm_resource_group)?,
             cluster: required("AZURE_CLUSTER_NAME", &self.azure_cluster_name)?,
+            region: short_region(&self.location),
             tenant: required("AZURE_TENANT_ID", &self.azure_tenant_id)?,
             client: required("AZURE_CLIENT_ID", &self.azure_client_id)?,
             token_file: PathBuf::from(required(

@@ -132,6 +132,19 @@ impl ArmClient {
         url
     }
 
+    /// Builds the URL of a list of the compute provider in the subscription. The query must be encoded.
+    pub(crate) fn compute_url(&self, below: &[&str], query: &str) -> Url {
+        let [subscription, ..] = &self.cluster;
+        let mut url = self.endpoint.secure().clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.clear()
+                .extend(["subscriptions", subscription, "providers", "Microsoft.Compute"])
+                .extend(below);
+        }
+        url.set_query(Some(query));
+        url
+    }
+
     /// Returns a URL from a response, unchanged, if it leads back to Azure.
     ///
     /// # Errors

@@ -20,6 +20,8 @@ pub struct AzureConfig {
     pub resource_group: String,
     /// Managed cluster; letter case is kept.
     pub cluster: String,
+    /// Region of the cluster; empty if it is to be read from the cluster.
+    pub region: String,
     /// Entra tenant.
     pub tenant: String,
     /// Client id of the identity.

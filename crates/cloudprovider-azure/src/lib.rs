@@ -6,6 +6,7 @@
 mod agent_pool;
 mod args;
 mod arm;
+mod compute;
 mod config;
 mod credential;
 mod endpoint;

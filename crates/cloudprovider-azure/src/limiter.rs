@@ -32,6 +32,8 @@ pub struct RateLimits {
     pub writes: Rate,
     /// DELETE, likewise.
     pub deletes: Rate,
+    /// Reads of instance types and quotas. They go to the compute provider, and wait while half of `reads` is spent.
+    pub surveys: Rate,
     /// Part of `reads` that is reserved for listings and deletions.
     pub reserve: f64,
     /// Concurrent writes at the start.
@@ -66,6 +68,10 @@ impl Default for RateLimits {
                 burst: 200.0,
                 per_second: 10.0,
             },
+            surveys: Rate {
+                burst: 20.0,
+                per_second: 1.0 / 30.0,
+            },
             reserve: 10.0,
             writes_start: 4,
             writes_max: 16,
@@ -85,6 +91,8 @@ pub(crate) enum RequestKind<'a> {
     Delete,
     /// Ends the operation that blocks others, so it needs no slot.
     Abort,
+    /// A read of the compute provider, which is never urgent.
+    Survey,
 }
 
 /// Pause of all writes after a refusal for the whole subscription without a time.
@@ -105,6 +113,7 @@ struct Budgets {
     reads: TokenBucket,
     operations: TokenBucket,
     puts: BTreeMap<String, TokenBucket>,
+    surveys: TokenBucket,
     /// Budgets of Azure Resource Manager.
     arm_writes: TokenBucket,
     arm_deletes: TokenBucket,
@@ -118,6 +127,7 @@ impl RateLimiter {
             reads: TokenBucket::new(shape.reads, Duration::ZERO),
             operations: TokenBucket::new(shape.operations, Duration::ZERO),
             puts: BTreeMap::new(),
+            surveys: TokenBucket::new(shape.surveys, Duration::ZERO),
             arm_writes: TokenBucket::new(shape.writes, Duration::ZERO),
             arm_deletes: TokenBucket::new(shape.deletes, Duration::ZERO),
             writes: AimdLimit::new(shape.writes_start, shape.writes_max),
@@ -158,9 +168,12 @@ impl RateLimiter {
             RequestKind::List => (0.0, 2.0),
             _ => (0.0, 1.0),
         };
-        let open = budgets
-            .arm_bucket(kind)
-            .map_or(Ok(()), |bucket| bucket.check(now, 1.0, 0.0));
+        let open = match kind {
+            RequestKind::Survey => budgets.reads.check(now, 0.0, limits.reads.burst / 2.0),
+            _ => budgets
+                .arm_bucket(kind)
+                .map_or(Ok(()), |bucket| bucket.check(now, 1.0, 0.0)),
+        };
         let taken = open.and_then(|()| budgets.bucket(kind, limits, now).take(now, cost, reserve));
         if let Err(wait) = taken {
             if let Some(slot) = slot {
@@ -191,7 +204,7 @@ impl Budgets {
         match kind {
             RequestKind::Put(_) | RequestKind::Abort => Some(&mut self.arm_writes),
             RequestKind::Delete => Some(&mut self.arm_deletes),
-            RequestKind::Get | RequestKind::List | RequestKind::Operation => None,
+            RequestKind::Get | RequestKind::List | RequestKind::Operation | RequestKind::Survey => None,
         }
     }
 
@@ -210,6 +223,7 @@ impl Budgets {
     fn bucket(&mut self, kind: RequestKind<'_>, limits: &RateLimits, now: Duration) -> &mut TokenBucket {
         match kind {
             RequestKind::Operation => &mut self.operations,
+            RequestKind::Survey => &mut self.surveys,
             RequestKind::Put(pool) => {
                 if self.puts.len() >= PUT_BUCKETS_MAX {
                     self.puts.retain(|_, bucket| !bucket.is_idle(now));
@@ -234,11 +248,10 @@ pub(crate) struct Permit<'a> {
 impl Permit<'_> {
     /// Charges one more page than a listing usually has. It is never refused, or long listings would never end.
     pub(crate) fn one_more_page(&self) {
-        if self.limiter.limits.is_some() {
-            self.limiter
-                .lock()
-                .reads
-                .charge(self.limiter.started.elapsed(), 1.0);
+        if let Some(limits) = &self.limiter.limits {
+            let now = self.limiter.started.elapsed();
+            let mut budgets = self.limiter.lock();
+            budgets.bucket(self.kind, limits, now).charge(now, 1.0);
         }
     }
 

@@ -1,22 +1,25 @@
 //! The calls of the port, one function each: acquire a permit, send, read the response.
 
+use std::sync::OnceLock;
+
 use async_trait::async_trait;
 use azure_core::http::{Method, Url};
 use cloudprovider::{
-    Accepted, CloudProvider, ErrorClass, Instance, LaunchLimits, LaunchSpec, OperationStatus, ProviderError,
-    SpotMarks,
+    Accepted, CloudProvider, ErrorClass, Instance, LaunchLimits, LaunchSpec, OfferedType, OperationStatus,
+    ProviderError, Quotas, SpotMarks,
 };
 use serde::de::DeserializeOwned;
 
 use crate::agent_pool;
 use crate::arm::{ArmClient, Call, Response};
+use crate::compute::{self, ClusterBody, SKUS_VERSION, SkuBody, USAGES_VERSION, UsageBody};
 use crate::config::{AzureConfig, ConnectError, Settings};
 use crate::error;
 use crate::limiter::{RateLimiter, RequestKind};
 use crate::spot;
-use crate::wire::{OperationBody, PoolBody, PoolPage, PoolRequest};
+use crate::wire::{OperationBody, Page, PoolBody, PoolRequest};
 
-/// Most pages of a listing. One with more is a loop: a cluster has at most 100 pools.
+/// Most pages of a listing. One with more is a loop: a cluster has at most 100 pools, and a region some thousand sizes.
 const PAGES_MAX: usize = 200;
 
 /// The agent pools of one AKS cluster.
@@ -24,6 +27,8 @@ const PAGES_MAX: usize = 200;
 pub struct AzureProvider {
     arm: ArmClient,
     limiter: RateLimiter,
+    /// Region of the cluster, once it is known.
+    region: OnceLock<String>,
 }
 
 impl AzureProvider {
@@ -32,10 +37,14 @@ impl AzureProvider {
     /// # Errors
     /// When the token file cannot be read or no HTTP client can be created.
     pub fn new(config: AzureConfig, settings: Settings) -> Result<Self, ConnectError> {
-        let arm = ArmClient::new(config, &settings)?;
+        let region = OnceLock::new();
+        if !config.region.is_empty() {
+            region.get_or_init(|| config.region.clone());
+        }
         Ok(Self {
-            arm,
+            arm: ArmClient::new(config, &settings)?,
             limiter: RateLimiter::new(settings.limits),
+            region,
         })
     }
 
@@ -59,18 +68,22 @@ impl AzureProvider {
         result
     }
 
-    async fn pages(&self, first: Url, mut more: impl FnMut()) -> Result<Vec<Instance>, ProviderError> {
-        let (mut url, mut pools, mut page) = (first, Vec::new(), 1);
+    async fn pages<T: DeserializeOwned>(
+        &self,
+        first: Url,
+        mut more: impl FnMut(),
+    ) -> Result<Vec<T>, ProviderError> {
+        let (mut url, mut entries, mut page) = (first, Vec::new(), 1);
         loop {
             let response = self.arm.send(&Call::new(Method::Get, url.clone())).await?;
-            let body: PoolPage = parse(&response)?;
-            pools.extend(body.value.into_iter().filter_map(PoolBody::into_instance));
+            let body: Page<T> = parse(&response)?;
+            entries.extend(body.value);
             let Some(next) = body.next_link.filter(|link| !link.is_empty()) else {
-                return Ok(pools);
+                return Ok(entries);
             };
             let next = self.arm.follow(&next)?;
             if next == url || page >= PAGES_MAX {
-                return Err(unreadable("the listing of pools repeats pages", &response));
+                return Err(unreadable("the listing repeats pages", &response));
             }
             page += 1;
             if page > 2 {
@@ -78,6 +91,28 @@ impl AzureProvider {
             }
             url = next;
         }
+    }
+
+    /// Reads a list of the compute provider.
+    async fn survey<T: DeserializeOwned>(&self, first: Url) -> Result<Vec<T>, ProviderError> {
+        let permit = self.limiter.acquire(RequestKind::Survey)?;
+        let result = self.pages(first, || permit.one_more_page()).await;
+        permit.report(result.as_ref().err());
+        result
+    }
+
+    /// Region of the cluster: that of the settings, or else that of the cluster itself.
+    async fn region(&self) -> Result<&str, ProviderError> {
+        if let Some(region) = self.region.get() {
+            return Ok(region);
+        }
+        let call = Call::new(Method::Get, self.arm.url(&[]));
+        let response = self.send(RequestKind::Get, call).await?;
+        let region = parse::<ClusterBody>(&response)?.region();
+        if region.is_empty() {
+            return Err(unreadable("the response names no region", &response));
+        }
+        Ok(self.region.get_or_init(|| region))
     }
 
     /// Reads the response to an accepted write.
@@ -104,11 +139,10 @@ impl AzureProvider {
 impl CloudProvider for AzureProvider {
     async fn list(&self) -> Result<Vec<Instance>, ProviderError> {
         let permit = self.limiter.acquire(RequestKind::List)?;
-        let result = self
-            .pages(self.arm.url(&["agentPools"]), || permit.one_more_page())
-            .await;
+        let url = self.arm.url(&["agentPools"]);
+        let result = self.pages::<PoolBody>(url, || permit.one_more_page()).await;
         permit.report(result.as_ref().err());
-        result
+        Ok(result?.into_iter().filter_map(PoolBody::into_instance).collect())
     }
 
     async fn get(&self, name: &str) -> Result<Instance, ProviderError> {
@@ -175,6 +209,26 @@ impl CloudProvider for AzureProvider {
             // The status of a running operation is free text, and it may carry an error already.
             _ => OperationStatus::Running(body.status.clone(), noted()),
         })
+    }
+
+    async fn offered_types(&self) -> Result<Vec<OfferedType>, ProviderError> {
+        let region = self.region().await?;
+        // The short spelling of a region needs no encoding.
+        let query = format!("api-version={SKUS_VERSION}&%24filter=location%20eq%20%27{region}%27");
+        let all = self
+            .survey::<SkuBody>(self.arm.compute_url(&["skus"], &query))
+            .await?;
+        Ok(all
+            .into_iter()
+            .filter_map(|body| body.into_offered(region))
+            .collect())
+    }
+
+    async fn quotas(&self) -> Result<Quotas, ProviderError> {
+        let region = self.region().await?;
+        let query = format!("api-version={USAGES_VERSION}");
+        let url = self.arm.compute_url(&["locations", region, "usages"], &query);
+        Ok(compute::quotas(region, self.survey::<UsageBody>(url).await?))
     }
 }
 

@@ -68,11 +68,11 @@ impl<'a> PoolRequest<'a> {
 }
 
 /// One page of a listing.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct PoolPage {
-    #[serde(deserialize_with = "null_is_default")]
-    pub(crate) value: Vec<PoolBody>,
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", bound = "T: Deserialize<'de>")]
+pub(crate) struct Page<T> {
+    #[serde(default = "Vec::new", deserialize_with = "null_is_default")]
+    pub(crate) value: Vec<T>,
     pub(crate) next_link: Option<String>,
 }
 
@@ -177,7 +177,7 @@ pub(crate) struct OperationBody {
     pub(crate) error: Option<serde_json::Value>,
 }
 
-fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(crate) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Default + Deserialize<'de>,

@@ -13,6 +13,7 @@ mod offering;
 mod provider;
 mod snapshot;
 mod spot;
+mod survey;
 pub mod tags;
 mod tracker;
 
@@ -26,4 +27,5 @@ pub use offering::{CapacityType, Offering, OfferingRefusal, RefusedOfferings};
 pub use provider::{Accepted, CloudProvider, OperationStatus};
 pub use snapshot::InstanceLookup;
 pub use spot::SpotMarks;
+pub use survey::{OfferedType, Quota, Quotas, Survey, SurveyList};
 pub use tracker::{FullCluster, InstanceFacts, InstanceTracker, Recorded};

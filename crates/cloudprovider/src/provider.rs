@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use crate::error::ProviderError;
 use crate::instance::Instance;
 use crate::launch::LaunchSpec;
+use crate::survey::{OfferedType, Quotas};
 
 /// A cloud that launches instances. Calls are short: none waits for a long-running operation.
 #[async_trait]
@@ -26,6 +27,12 @@ pub trait CloudProvider: Send + Sync + std::fmt::Debug {
 
     /// Reads the status of a long-running operation. The URL is opaque and comes from [`Accepted`].
     async fn operation(&self, url: &str) -> Result<OperationStatus, ProviderError>;
+
+    /// Lists the instance types of the cluster's region, on all pages. It yields to every other call.
+    async fn offered_types(&self) -> Result<Vec<OfferedType>, ProviderError>;
+
+    /// Reads the quotas of the cluster's region. It yields to every other call.
+    async fn quotas(&self) -> Result<Quotas, ProviderError>;
 }
 
 /// A request that the cloud accepted.

@@ -46,6 +46,10 @@ pub struct Args {
     /// ConfigMap that shows the instances of the cloud to people, as NAMESPACE/NAME. It must exist.
     #[arg(long, env = "FLEET_CONFIG_MAP")]
     pub fleet_config_map: Option<ConfigMapName>,
+    /// ConfigMap that shows quota and restrictions of the subscription, as NAMESPACE/NAME. It must exist. Without it they are
+    /// not read.
+    #[arg(long, env = "CAPACITY_CONFIG_MAP")]
+    pub capacity_config_map: Option<ConfigMapName>,
     /// Signs of unhealthy Nodes, each with the time after which the Node is replaced, separated by commas. They are
     /// `TYPE=STATUS:TIME` for a condition, `taint/KEY[=VALUE]:TIME` for a taint, and `gpus-lost:TIME`. An empty list replaces
     /// none.

@@ -5,6 +5,7 @@
 
 pub mod args;
 mod caches;
+mod capacity;
 mod claims;
 pub mod fleet;
 mod offering_metrics;

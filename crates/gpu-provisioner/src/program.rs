@@ -13,6 +13,7 @@ use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
+use crate::capacity::CapacitySurveyor;
 use crate::claims::ClaimEnqueuers;
 use crate::fleet::FleetReport;
 use crate::offering_metrics;
@@ -92,6 +93,7 @@ struct Loops {
     node_claims: Controller<ClaimReconciler<NodeClaim>>,
     orphans: Controller<OrphanReconciler>,
     poller: InstancePoller,
+    surveyor: Option<CapacitySurveyor>,
 }
 
 impl Loops {
@@ -123,7 +125,11 @@ impl Loops {
             concurrency: args.concurrency.into(),
         };
         let repairs = Repairs::new(runtime.client(), metrics);
+        let surveyor = args.capacity_config_map.as_ref().map(|config_map| {
+            CapacitySurveyor::new(&cloud, &source, &chosen.place, config_map, runtime, metrics)
+        });
         Self {
+            surveyor,
             poller: InstancePoller {
                 cloud: Arc::clone(&cloud),
                 source: source.clone(),
@@ -194,6 +200,11 @@ impl Loops {
             reconcile(self.node_claims, runtime, token),
             reconcile(self.orphans, runtime, token),
             self.poller.run(token.clone()),
+            async {
+                if let Some(surveyor) = self.surveyor {
+                    surveyor.run(token.clone()).await;
+                }
+            },
         );
         Ok(())
     }

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cloudprovider::{CloudCall, CloudProvider, InstanceTracker, ProviderError, Recorded};
+use cloudprovider::{CloudCall, CloudProvider, ErrorClass, InstanceTracker, ProviderError, Recorded};
+use jiff::Timestamp;
 use operator_runtime::clock;
 use tokio::sync::Notify;
 
@@ -12,6 +13,7 @@ pub(crate) struct TrackedCloud {
     provider: Arc<dyn CloudProvider>,
     tracker: Mutex<InstanceTracker>,
     listing_wanted: Notify,
+    quota_refused: Notify,
 }
 
 impl TrackedCloud {
@@ -21,6 +23,7 @@ impl TrackedCloud {
             provider,
             tracker: Mutex::default(),
             listing_wanted: Notify::new(),
+            quota_refused: Notify::new(),
         }
     }
 
@@ -44,6 +47,16 @@ impl TrackedCloud {
         self.listing_wanted.notified().await;
     }
 
+    /// Waits until the cloud refuses a launch for a quota.
+    pub(crate) async fn quota_refused(&self) {
+        self.quota_refused.notified().await;
+    }
+
+    /// The cloud itself, for calls that concern no instance.
+    pub(crate) fn provider(&self) -> &dyn CloudProvider {
+        self.provider.as_ref()
+    }
+
     /// Lists every instance. Returns the names of those that are news.
     ///
     /// # Errors
@@ -51,7 +64,7 @@ impl TrackedCloud {
     pub(crate) async fn list(&self) -> Result<Vec<String>, ProviderError> {
         let started = clock::steady();
         let instances = self.provider.list().await?;
-        Ok(self.tracker().on_list(started, instances))
+        Ok(self.recorded(|tracker| tracker.on_list(started, instances)))
     }
 
     /// Sends one call and the read that its answer may require. Returns true if the next plan may differ.
@@ -74,29 +87,47 @@ impl TrackedCloud {
         match call {
             CloudCall::Read { name } => {
                 let answer = self.provider.get(name).await;
-                self.tracker().on_read(started, name, answer)
+                self.recorded(|tracker| tracker.on_read(started, name, answer))
             }
             CloudCall::Create(spec) => {
                 let answer = self.provider.create(spec).await;
-                self.tracker().on_create(clock::steady(), spec, answer)
+                self.recorded(|tracker| tracker.on_create(clock::steady(), spec, answer))
             }
             CloudCall::Delete { name, version } => {
                 let answer = self.provider.delete(name, version.as_deref()).await;
-                self.tracker().on_delete((started, clock::steady()), name, answer)
+                self.recorded(|tracker| tracker.on_delete((started, clock::steady()), name, answer))
             }
             CloudCall::Abort { name } => {
                 let answer = self.provider.abort(name).await;
-                self.tracker().on_abort(clock::steady(), name, answer)
+                self.recorded(|tracker| tracker.on_abort(clock::steady(), name, answer))
             }
             CloudCall::ReadOperation { name, url } => {
                 let answer = self.provider.operation(url).await;
-                self.tracker().on_operation(name, answer)
+                self.recorded(|tracker| tracker.on_operation(name, answer))
             }
         }
+    }
+
+    /// Records an answer, and reports a new refusal for a quota.
+    fn recorded<T>(&self, record: impl FnOnce(&mut InstanceTracker) -> T) -> T {
+        let mut tracker = self.tracker();
+        let before = last_quota_refusal(&tracker);
+        let result = record(&mut tracker);
+        if last_quota_refusal(&tracker) > before {
+            self.quota_refused.notify_one();
+        }
+        result
     }
 
     fn tracker(&self) -> MutexGuard<'_, InstanceTracker> {
         // Every update leaves the tracker whole, so a panic elsewhere does not spoil it.
         self.tracker.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Time of the last refusal for a quota.
+fn last_quota_refusal(tracker: &InstanceTracker) -> Option<Timestamp> {
+    let all = tracker.refused_offerings().iter();
+    let of_quota = all.filter(|(_, refusal)| refusal.error.class == ErrorClass::Quota);
+    of_quota.map(|(_, refusal)| refusal.at).max()
 }

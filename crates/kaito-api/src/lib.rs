@@ -4,6 +4,7 @@
 //! types. Labels, annotations, finalizers, condition types and reasons are spelled here only.
 
 pub mod allowed_offerings;
+pub mod capacity;
 pub mod claim;
 mod claim_kind;
 mod claim_object;
@@ -27,6 +28,7 @@ pub mod raw;
 pub mod refusal_reason;
 mod schema_path;
 pub mod selector;
+pub mod shortage;
 pub mod text;
 pub mod workspace;
 pub mod workspace_reason;

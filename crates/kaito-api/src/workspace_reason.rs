@@ -83,6 +83,10 @@ reasons! {
         InstanceTypeSkipped = "InstanceTypeSkipped" => "Leave the instance type out of resource.instanceType, or change what the message names.",
         /// An instance type of the ladder cannot be had now, so the next one is asked for.
         InstanceTypeUnavailable = "InstanceTypeUnavailable" => "Nothing to do: the next instance type of resource.instanceType is asked for.",
+        /// The quota of the subscription is too small for the nodes.
+        QuotaTooSmall = "QuotaTooSmall" => "Ask the owner of the subscription for more quota of what the message names, or name other instance types.",
+        /// The subscription may not use the instance type in the region or in the zones.
+        InstanceTypeRestricted = "InstanceTypeRestricted" => "Name other instance types or zones, or ask the owner of the subscription to have the restriction lifted.",
         /// No instance type of the ladder can be had now.
         NoCapacity = "NoCapacity" => "Nothing to do: the types are asked for again, the first one first. More instance types, zones or capacity types in the Workspace raise the chance.",
         /// A spec edit is not applied to the running workload.

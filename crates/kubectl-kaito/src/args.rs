@@ -169,6 +169,18 @@ pub(crate) struct PlanArgs {
     /// Print the memory of the fullest GPU, for the best candidate and those of --instance-type.
     #[arg(long)]
     pub(crate) explain: bool,
+    /// Compare with the quota of the cluster's subscription, as gpu-provisioner of this release published it.
+    #[arg(
+        long,
+        value_name = "NAMESPACE/RELEASE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "kaito-system/kaito"
+    )]
+    pub(crate) quota: Option<String>,
+    /// Kubeconfig file for --quota; the default is $KUBECONFIG, then ~/.kube/config.
+    #[arg(long, requires = "quota")]
+    pub(crate) kubeconfig: Option<PathBuf>,
     /// Output format; `manifest` is the Workspace of the best candidate of a preset.
     #[arg(long, short, value_enum, default_value_t)]
     pub(crate) output: PlanFormat,

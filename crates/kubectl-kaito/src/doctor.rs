@@ -9,6 +9,7 @@ mod facts;
 mod instances;
 mod nodes;
 mod programs;
+mod quota;
 mod text;
 mod uninstall;
 
@@ -42,11 +43,13 @@ pub(crate) async fn run(args: &DoctorArgs) -> anyhow::Result<Answer> {
 }
 
 fn examine(facts: &ClusterFacts, now: Timestamp) -> DoctorReport {
-    let (checks, of_programs) = programs::examine(facts, now);
+    let (mut checks, of_programs) = programs::examine(facts, now);
+    checks.extend(quota::check(facts, now));
     let mut findings = of_programs;
     findings.extend(claims::examine(facts, now));
     findings.extend(nodes::examine(facts, now));
     findings.extend(instances::examine(facts, now));
+    findings.extend(quota::examine(facts, now));
     report(facts, checks, claims::uses(facts, now), findings)
 }
 

@@ -30,6 +30,7 @@ mod plan_sums;
 mod pod_step;
 mod presets;
 mod presets_json;
+mod quota;
 mod readiness;
 mod registry_access;
 mod retired;

@@ -17,7 +17,7 @@ use crate::ladder;
 use crate::manifest::NewWorkspace;
 use crate::output::{gib, parallel, printable, serialized, table};
 use crate::source::{PresetSource, Question};
-use crate::{documents, offerings, plan_json, plan_sums, retired, settings, several};
+use crate::{documents, offerings, plan_json, plan_sums, quota, retired, settings, several};
 
 /// Line about a gated preset.
 const NEEDS_TOKEN: &str =
@@ -67,11 +67,18 @@ pub(crate) async fn run(source: &PresetSource, args: &PlanArgs) -> anyhow::Resul
         };
         plans.push((plan, model));
     }
+    let record = quota::read(args).await?;
     let described = subjects.iter().zip(&plans);
     let text = match args.output {
         PlanFormat::Manifest => manifest(&plans, args)?,
         PlanFormat::Table => described
-            .map(|(subject, (plan, model))| shown(subject, plan, model, args))
+            .map(|(subject, (plan, model))| {
+                let is_shown = |candidate: &Candidate| {
+                    is_chosen(subject, candidate) || !several::is_hidden(candidate, plan, args)
+                };
+                let quota = quota::of(record.as_ref(), plan, &subject.offerings, is_shown);
+                shown(subject, plan, model, args) + &quota
+            })
             .collect::<Vec<_>>()
             .join("\n"),
         format => {
@@ -87,6 +94,7 @@ pub(crate) async fn run(source: &PresetSource, args: &PlanArgs) -> anyhow::Resul
                     let bought = (bought.filter(|_| rungs.is_null()), rungs);
                     let mut value = plan_json::plan(plan, model, workspace, bought);
                     offerings::add(&mut value, &subject.offerings);
+                    quota::add(&mut value, record.as_ref(), plan, &subject.offerings);
                     value
                 })
                 .collect();

@@ -78,8 +78,9 @@ impl Compiled {
         }
         let mut variables = HashMap::from([
             (key("makesNodes"), Cel::Bool(request.makes_nodes)),
-            // A file does not say where the operator is installed.
+            // A file does not say where the operator is installed, nor what the nodes are by default.
             (key("operatorNamespace"), Cel::String(Arc::default())),
+            (key("defaultCapacityTypes"), Cel::String(Arc::default())),
         ]);
         for (variable, program) in &self.variables {
             if variable.is_right {
@@ -156,7 +157,8 @@ fn cel(value: &Value) -> Cel {
 
 #[cfg(test)]
 mod tests {
-    use admission::{AUTHOR, CATALOG, SHAPE};
+    use admission::{AUTHOR, CAPACITY_NOTES, CATALOG, SHAPE};
+    use serde_json::json;
 
     use super::*;
 
@@ -165,5 +167,63 @@ mod tests {
         Compiled::of(&SHAPE, Origin::ShapePolicy).unwrap();
         Compiled::of(&AUTHOR, Origin::AuthorPolicy).unwrap();
         Compiled::of(&CATALOG, Origin::CatalogPolicy).unwrap();
+    }
+
+    /// Warnings at the creation of a Workspace at 10:04, with facts of 10:00.
+    fn capacity(resource: &Value, types: &str) -> Vec<String> {
+        let parameters = json!({"data": {
+            "region": "eastus2", "read-at": "2026-01-05T10:00:00Z",
+            "instance-type.a100": "24|6|30|standardNCADSA100v4Family",
+            "instance-type.h100": "40|-|30|standardNCadsH100v5Family",
+            "instance-type.shut": "8|999|999|F", "restricted.shut": "QuotaId",
+        }});
+        let mut object = json!({
+            "metadata": {"creationTimestamp": "2026-01-05T10:04:30Z", "annotations": {"kaito.sh/capacity-types": types}},
+            "resource": resource, "inference": {"preset": {"name": "phi-4"}},
+        });
+        if resource["count"].is_number() {
+            object["inference"] = json!({"template": {}});
+        }
+        if types.is_empty() {
+            object["metadata"]["annotations"] = json!({});
+        }
+        let policy = Compiled::of(&CAPACITY_NOTES, Origin::NotePolicy).unwrap();
+        let found = policy.violations(AdmissionRequest {
+            object: &object,
+            old: None,
+            parameters: &parameters,
+            makes_nodes: true,
+            rights: false,
+        });
+        found.into_iter().map(|found| found.message).collect()
+    }
+
+    #[test]
+    fn a_workspace_that_the_quota_does_not_hold_is_warned_of() {
+        let on = |instance_type: &str, types| capacity(&json!({"instanceType": instance_type}), types);
+        let read = "(read 4 minutes ago)";
+        let a100 = format!(
+            "A100: 24 vCPUs of standardNCADSA100v4Family asked for each node, 6 left in eastus2 {read}"
+        );
+        assert_eq!(on("A100", ""), [a100.clone()]);
+        assert_eq!(on("A100", " on-demand "), [a100]);
+        assert_eq!(on("A100", "spot"), Vec::<String>::new());
+        assert_eq!(on("A100", "spot,on-demand"), Vec::<String>::new());
+        for unknown in ["H100", "other", ""] {
+            assert_eq!(on(unknown, ""), Vec::<String>::new(), "{unknown}");
+        }
+        assert_eq!(on("A100", "reserved"), Vec::<String>::new());
+        let ladder = format!(
+            "shut: the subscription may not use it in eastus2 (QuotaId); a100: 24 vCPUs of standardNCADSA100v4Family asked \
+             for each node, 6 left in eastus2 {read}"
+        );
+        assert_eq!(on("h100, a100,shut", ""), [ladder]);
+        let nodes = |count: u32, types| capacity(&json!({"instanceType": "a100", "count": count}), types);
+        let spot = format!("a100: 48 spot vCPUs asked, 30 left in eastus2 {read}");
+        assert_eq!(nodes(2, "spot"), [spot]);
+        let both = format!(
+            "a100: 48 vCPUs of standardNCADSA100v4Family asked, 6 left, and 30 for spot nodes, in eastus2 {read}"
+        );
+        assert_eq!(nodes(2, "on-demand,spot"), [both]);
     }
 }

@@ -8,6 +8,7 @@
 //! status is never the only evidence. `ARCHITECTURE.md` has the table of states.
 
 mod backoff;
+pub mod capacity;
 mod claim_edit;
 pub mod cluster;
 mod condition;

@@ -34,6 +34,9 @@ pub struct Args {
     /// Capacity types and zones of nodes.
     #[command(flatten)]
     pub offerings: OfferingArgs,
+    /// ConfigMap in which gpu-provisioner publishes quota and restrictions of the subscription, as NAMESPACE/NAME.
+    #[arg(long, env = "CAPACITY_CONFIG_MAP")]
+    pub capacity_config_map: Option<operator_runtime::ConfigMapName>,
     /// Settings of NodeClaims.
     #[command(flatten)]
     pub node_claims: NodeClaimArgs,
@@ -342,6 +345,7 @@ mod tests {
             "node-termination-grace-period",
             "node-capacity-types",
             "node-zones",
+            "capacity-config-map",
             "workspace-node-ceiling",
             "workspace-price-ceiling",
             "namespace-node-ceiling",

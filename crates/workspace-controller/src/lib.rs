@@ -4,6 +4,7 @@
 //! which executes them. It decides nothing. Start reading at `reconcile.rs`.
 
 mod args;
+mod capacity;
 mod catalog_cache;
 mod catalog_snapshot;
 mod catalog_watch;

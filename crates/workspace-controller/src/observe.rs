@@ -8,6 +8,7 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kaito_api::capacity::CapacityRecord;
 use kaito_api::{Claim, Machine, NodeClaim, Workspace, labels};
 use kube::{Resource, ResourceExt as _};
 use operator_runtime::{Cache, Index, Key};
@@ -15,6 +16,7 @@ use workspace_plan::{
     ConfigLookup, Grant, GrantRequest, LaunchBackoff, Source, Turn, TurnRequest, UnavailableType,
 };
 
+use crate::capacity::SharedCapacity;
 use crate::launch_backoff::SharedLaunchBackoffs;
 use crate::ledger::SharedLedger;
 use crate::unavailable::SharedUnavailableTypes;
@@ -39,6 +41,7 @@ pub(crate) struct CacheSource {
     pub(crate) upgrades: SharedUpgradeQueue,
     pub(crate) launch_backoffs: SharedLaunchBackoffs,
     pub(crate) unavailable: SharedUnavailableTypes,
+    pub(crate) capacity: SharedCapacity,
     pub(crate) nodes: Cache<Node>,
     /// By [`owner_value`].
     pub(crate) owned_nodes: Index<Node>,
@@ -97,6 +100,17 @@ impl Source for CacheSource {
 
     fn unavailable_types(&self, now: Timestamp) -> Vec<Arc<UnavailableType>> {
         self.unavailable.all(now)
+    }
+
+    fn capacity(&self) -> Option<Arc<CapacityRecord>> {
+        self.capacity.get()
+    }
+
+    fn all_claims(&self) -> Vec<Claim> {
+        let machines = self.machines.all().into_iter().map(Claim::from);
+        machines
+            .chain(self.node_claims.all().into_iter().map(Claim::from))
+            .collect()
     }
 
     fn node(&self, name: &str) -> Option<Arc<Node>> {

@@ -10,6 +10,7 @@ use telemetry::Metrics;
 use workspace_plan::ProvisionerMode;
 
 use crate::args::Args;
+use crate::capacity::SharedCapacity;
 use crate::orphans::{OrphanEnqueuers, OrphanShare, Orphans};
 use crate::presets::Presets;
 use crate::reconcile::{LiveClaims, Workspaces};
@@ -77,7 +78,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         machines: machine_enqueuer,
         node_claims: node_claim_enqueuer,
     };
-    let (source, caches) = watches::start(
+    let (mut source, caches) = watches::start(
         &runtime,
         &mut tasks,
         &enqueuer,
@@ -85,6 +86,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         &settings,
         &kinds,
     );
+    if let Some(config_map) = &args.capacity_config_map {
+        source.capacity =
+            SharedCapacity::watch(&runtime, &mut tasks, config_map, &source.workspaces, &enqueuer);
+    }
     workspace_metrics::register(&metrics, runtime.writer_check(), &source);
     let share = Arc::new(OrphanShare::new(
         source.workspaces.clone(),
@@ -111,7 +116,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     let (watch, workspaces) = (presets.watch(), source.workspaces.clone());
     let catalog = presets.clone();
-    let user_configs = source.user_configs.clone();
+    let (user_configs, capacity) = (source.user_configs.clone(), source.capacity.clone());
     let presets_token = token.clone();
     tasks.spawn("presets", async move {
         watch
@@ -141,6 +146,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         caches.ready(&listed, &token).await;
         catalog.ready().await;
         user_configs.ready(&token).await;
+        capacity.ready(&token).await;
         match leader::acquire(&args.leader, &runtime, &release, &token).await? {
             Some(leadership) => {
                 let reconciling = async {

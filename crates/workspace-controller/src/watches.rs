@@ -11,6 +11,7 @@ use kube::runtime::watcher;
 use operator_runtime::{Cache, Caches, Change, Enqueuer, Key, Runtime, Tasks, Watch, Watched};
 use workspace_plan::{ProvisionerMode, Settings};
 
+use crate::capacity::SharedCapacity;
 use crate::launch_backoff::SharedLaunchBackoffs;
 use crate::ledger::SharedLedger;
 use crate::observe::{
@@ -77,6 +78,7 @@ pub(crate) fn start(
         ),
         launch_backoffs: scope.launch_backoffs.clone(),
         unavailable: SharedUnavailableTypes::default(),
+        capacity: SharedCapacity::default(),
         nodes: nodes.cache(),
         owned_nodes: nodes.index(owner_value),
         pods: pods.index(owner_value_namespaced),

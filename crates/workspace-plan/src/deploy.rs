@@ -47,6 +47,7 @@ pub(crate) fn plan(context: &PlanContext<'_>, desired: &Desired<'_>, manifests: 
         .chain(refusal_note);
     let report = StatusReport {
         sizing_summary,
+        left_out: &desired.left_out,
         instance_type: if context.creates_nodes() {
             &desired.hardware.instance_type
         } else {

@@ -28,8 +28,19 @@ pub(crate) struct Desired<'a> {
     pub(crate) update_blocked: Option<Problem>,
     /// True if the Workspace names several instance types. Then claims of another type give way while nothing runs.
     pub(crate) is_ladder: bool,
+    /// Better types of the ladder that are left out for quota or restrictions.
+    pub(crate) left_out: Vec<LeftOut>,
     /// Problems to report although they prevent nothing.
     pub(crate) notes: Vec<Problem>,
+}
+
+/// An instance type of the ladder that is left out for quota or restrictions.
+#[derive(Clone, Debug)]
+pub(crate) struct LeftOut {
+    /// Name in the Workspace.
+    pub(crate) rung: String,
+    /// The reason.
+    pub(crate) problem: Problem,
 }
 
 /// The workload that runs on the nodes.

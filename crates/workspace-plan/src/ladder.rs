@@ -16,6 +16,7 @@ use crate::desired::Desired;
 use crate::model_commit;
 use crate::problem::Problem;
 use crate::rung::{Rung, text};
+use crate::shortage;
 use crate::validate;
 
 pub(crate) use record::mark;
@@ -36,7 +37,10 @@ pub(crate) fn desired<'a>(context: &PlanContext<'a>) -> Result<Desired<'a>, Prob
     let rungs = rungs(text).map_err(|error| Problem::invalid(format!("resource.instanceType {error}")))?;
     match rungs.as_slice() {
         [] => on("", None),
-        [one] => on(one, claims::instance_type(context).map(|(name, _)| name)),
+        [one] => {
+            let desired = on(one, claims::instance_type(context).map(|(name, _)| name))?;
+            Ok(with_note(context, desired))
+        }
         several => {
             let desired = match record::running(context, several) {
                 Some(rung) => validate::on_rung(context, rung)?,
@@ -47,6 +51,15 @@ pub(crate) fn desired<'a>(context: &PlanContext<'a>) -> Result<Desired<'a>, Prob
                 ..desired
             })
         }
+    }
+}
+
+/// Adds a note if the cloud would refuse nodes of the type. They are asked for nevertheless: the cloud decides.
+fn with_note<'a>(context: &PlanContext<'a>, desired: Desired<'a>) -> Desired<'a> {
+    let note = shortage::note(context, &desired);
+    Desired {
+        notes: note.into_iter().chain(desired.notes).collect(),
+        ..desired
     }
 }
 

@@ -11,6 +11,7 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kaito_api::capacity::CapacityRecord;
 use kaito_api::workspace_status::ModelRevisionSource;
 use kaito_api::{Claim, Workspace, labels, names, selector};
 
@@ -19,7 +20,7 @@ use crate::launch_backoff::LaunchBackoff;
 use crate::ledger::{Grant, GrantRequest};
 use crate::metadata;
 use crate::needs::{self, Needs};
-use crate::observed::{Observed, PresetLookup, WeightsClaim, Workloads};
+use crate::observed::{Observed, ObservedCapacity, PresetLookup, WeightsClaim, Workloads};
 use crate::rung;
 use crate::settings::{ProvisionerMode, Settings};
 use crate::unavailable::UnavailableType;
@@ -27,6 +28,7 @@ use crate::upgrade_queue::{Turn, TurnRequest};
 use crate::upgrade_request;
 use crate::upgrades::Upgrades;
 use crate::user_config::{ConfigLookup, config_to_look_up};
+use crate::{claims, workload};
 
 /// Objects of the cluster, as far as the reader knows them.
 pub trait Source {
@@ -47,6 +49,12 @@ pub trait Source {
 
     /// Returns the offers of instance types that were refused lately.
     fn unavailable_types(&self, now: Timestamp) -> Vec<Arc<UnavailableType>>;
+
+    /// Returns quota and restrictions of the subscription, as they were published last.
+    fn capacity(&self) -> Option<Arc<CapacityRecord>>;
+
+    /// Returns all claims of both kinds. It is asked for only if the capacity is known.
+    fn all_claims(&self) -> Vec<Claim>;
 
     /// Returns the Node of this name.
     fn node(&self, name: &str) -> Option<Arc<Node>>;
@@ -147,12 +155,14 @@ pub fn observe(
         } else {
             Vec::new()
         },
+        capacity: None,
         claims: all_claims,
         grant: Grant::Granted,
         turn: Turn::None,
         workspace,
     }
     .at_fixed_commit();
+    observed.capacity = capacity(source, &observed, now, settings);
     match needs::of(now, &observed, settings) {
         Needs::Claims(request) => {
             let names = request.claims.iter();
@@ -189,6 +199,33 @@ impl Observed {
     pub fn needs_live_claims(&self) -> bool {
         self.workspace.is_terminating() && self.claims.is_empty()
     }
+}
+
+/// Returns quota and restrictions for a Workspace that may still ask for nodes. Those of our provisioner's subscription say
+/// nothing about the nodes of a Karpenter.
+fn capacity(
+    source: &impl Source,
+    observed: &Observed,
+    now: Timestamp,
+    settings: &Settings,
+) -> Option<ObservedCapacity> {
+    let is_served = match settings.mode {
+        ProvisionerMode::Machine => true,
+        ProvisionerMode::NodeClaim => settings.node_claims.class.is_kaito(),
+        ProvisionerMode::Byo => false,
+    };
+    let workspace = &observed.workspace;
+    let has_workload = workload::current(&observed.workloads, workspace.uid()).is_some();
+    if !is_served || has_workload || workspace.is_terminating() {
+        return None;
+    }
+    let record = source.capacity().filter(|record| record.is_current(now))?;
+    let all = source.all_claims();
+    let is_other = |claim: &&Claim| {
+        metadata::is_live(claim.metadata()) && claims::owner_uid(claim) != Some(workspace.uid())
+    };
+    let waiting = record.waiting(all.iter().filter(is_other));
+    Some(ObservedCapacity { record, waiting })
 }
 
 fn nodes_of(source: &impl Source, namespace: &str, workspace: &str, claims: &[Claim]) -> Vec<Arc<Node>> {

@@ -7,6 +7,8 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kaito_api::capacity::CapacityRecord;
+use kaito_api::shortage::WaitingVcpus;
 use kaito_api::workspace_status::ModelRevisionSource;
 use kaito_api::{Claim, Workspace};
 use preset_catalog::Preset;
@@ -41,6 +43,8 @@ pub struct Observed {
     pub launch_backoffs: BTreeMap<String, LaunchBackoff>,
     /// Offers of instance types that were refused lately, in any order; empty unless the Workspace names several types.
     pub unavailable: Vec<Arc<UnavailableType>>,
+    /// Quota and restrictions of the subscription; `None` if they are not known, or the Workspace's workload exists.
+    pub capacity: Option<ObservedCapacity>,
     /// Nodes that the claims name or whose labels name the Workspace. Where users bring their own nodes, those that match
     /// the Workspace's selector. Each once, in any order.
     pub nodes: Vec<Arc<Node>>,
@@ -54,6 +58,15 @@ pub struct Observed {
     pub weights_claims: Vec<WeightsClaim>,
     /// Warnings about these pods and volumes, the workloads and lost claims, in any order: see [`crate::WARNINGS`].
     pub warnings: Vec<Arc<Event>>,
+}
+
+/// Quota and restrictions of the subscription.
+#[derive(Clone, Debug)]
+pub struct ObservedCapacity {
+    /// The facts that the provisioner published.
+    pub record: Arc<CapacityRecord>,
+    /// Claims of other Workspaces that they do not count yet.
+    pub waiting: WaitingVcpus,
 }
 
 /// The claim for a volume with weights.

@@ -18,6 +18,7 @@ use crate::claim_problem;
 use crate::claims;
 use crate::condition::ConditionUpdate;
 use crate::context::PlanContext;
+use crate::desired::LeftOut;
 use crate::model_commit;
 use crate::node_set::NodeSet;
 use crate::observed::PresetLookup;
@@ -52,6 +53,8 @@ pub(crate) struct StatusReport<'a> {
     pub(crate) instance_type: &'a str,
     /// The arithmetic behind the number of nodes, in one line.
     pub(crate) sizing_summary: Option<&'a str>,
+    /// Instance types that are left out for quota or restrictions.
+    pub(crate) left_out: &'a [LeftOut],
 }
 
 impl<'a> StatusReport<'a> {
@@ -82,6 +85,7 @@ impl<'a> StatusReport<'a> {
             notes: refused.note.into_iter().collect(),
             instance_type: "",
             sizing_summary: None,
+            left_out: &[],
         }
     }
 
@@ -235,7 +239,7 @@ pub(crate) fn report(context: &PlanContext<'_>, report: &StatusReport<'_>, plan:
         conditions: conditions(context, &updates),
         instance_type: instance_type(context, report),
         offerings: offerings::of(context),
-        attempts: attempts::of(context),
+        attempts: attempts::of(context, report.left_out),
         target_node_count: nodes.and_then(|nodes| i32::try_from(nodes.wanted).ok()),
         observed_generation: Some(context.generation()),
         cold_start: cold_start::of(context, nodes.map(|nodes| nodes.wanted)),

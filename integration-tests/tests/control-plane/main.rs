@@ -4,6 +4,7 @@
 
 mod admission;
 mod brakes;
+mod capacity;
 mod chart;
 mod commits;
 mod conformance;

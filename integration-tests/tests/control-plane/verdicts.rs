@@ -15,7 +15,11 @@ use testkit::{Stack, StackOptions, TestEnv};
 use crate::world::{LIMIT, World};
 
 /// Outcome of an application that stores nothing: the warnings, or the refusal.
-async fn tried(client: &Client, namespace: &str, object: &Value) -> Result<Result<Vec<String>, String>> {
+pub(crate) async fn tried(
+    client: &Client,
+    namespace: &str,
+    object: &Value,
+) -> Result<Result<Vec<String>, String>> {
     let name = object["metadata"]["name"].as_str().context("no name")?;
     let params = PatchParams {
         dry_run: true,

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use admission::{
-    AUTHOR, CATALOG, CATALOG_NOTES, CONTROLLER, FINALIZER, NOTES, PROVISIONER, Policy, REVISIONS, SHAPE,
+    AUTHOR, CAPACITY_NOTES, CATALOG, CATALOG_NOTES, CONTROLLER, FINALIZER, NOTES, PROVISIONER, Policy,
+    REVISIONS, SHAPE,
 };
 use anyhow::{Context as _, Result};
 
@@ -11,7 +12,7 @@ use super::generated::Generated;
 
 const HEADER: &str = "# Made by `cargo xtask gen` from crates/admission. Do not edit.\n";
 
-const POLICIES: [&Policy; 9] = [
+const POLICIES: [&Policy; 10] = [
     &SHAPE,
     &AUTHOR,
     &FINALIZER,
@@ -21,6 +22,7 @@ const POLICIES: [&Policy; 9] = [
     &PROVISIONER,
     &NOTES,
     &CATALOG_NOTES,
+    &CAPACITY_NOTES,
 ];
 
 pub(super) fn files() -> Result<Vec<Generated>> {

@@ -1,10 +1,14 @@
-{{/* Variables and validations of a policy: (dict "root" $ "name" "<name of its files>"). */}}
+{{/* Variables and validations of a policy: (dict "root" $ "name" "<name of its files>"), and "more" with further variables. */}}
 {{- define "kaito.policyBody" -}}
 variables:
   - name: makesNodes
     expression: {{ ne .root.Values.nodeProvisioner "byo" | quote }}
   - name: operatorNamespace
     expression: {{ printf "'%s'" .root.Release.Namespace | quote }}
+  {{- range $variable, $expression := .more }}
+  - name: {{ $variable }}
+    expression: {{ $expression | quote }}
+  {{- end }}
   {{- .root.Files.Get (printf "policies/%s-variables.yaml" .name) | nindent 2 }}
 validations:
   {{- .root.Files.Get (printf "policies/%s-validations.yaml" .name) | nindent 2 }}

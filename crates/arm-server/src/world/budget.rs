@@ -36,6 +36,12 @@ impl Budgets {
             Verb::Put => (format!("put/{}", pool.unwrap_or_default()), 20.0, 1.0 / 60.0),
             Verb::Operation => ("operation".to_owned(), 200.0, 2.0),
             Verb::Token => return Ok(()),
+            // Another provider, with the reads of Azure Resource Manager itself.
+            Verb::Skus | Verb::Usages => {
+                return self
+                    .spend(now, "compute".to_owned(), 250.0, 25.0)
+                    .map_err(Spent::Subscription);
+            }
             _ => ("other".to_owned(), 60.0, 1.0),
         };
         self.spend(now, key, burst, per_second).map_err(Spent::Service)

@@ -18,16 +18,23 @@ impl World {
                 used + u64::from(vcpus(vm_size)) > u64::from(limit)
             });
         }
-        let family = family(vm_size);
-        let limits = self.behavior.quota.iter();
-        let Some((_, limit)) = limits.into_iter().find(|(name, _)| self::family(name) == family) else {
-            return false;
-        };
-        let used = self.vcpus_of(|pool| !is_spot(pool) && self::family(pool.vm_size()) == family);
-        used + u64::from(vcpus(vm_size)) > u64::from(*limit)
+        let (used, limit) = self.quota_of(vm_size);
+        limit.is_some_and(|limit| used + u64::from(vcpus(vm_size)) > u64::from(limit))
     }
 
-    fn vcpus_of(&self, counts: impl Fn(&Pool) -> bool) -> u64 {
+    /// vCPUs in use of the family of a size, and its limit; `None` if it is unlimited.
+    pub(super) fn quota_of(&self, vm_size: &str) -> (u64, Option<u32>) {
+        let family = family(vm_size);
+        let limit = self
+            .behavior
+            .quota
+            .iter()
+            .find(|(name, _)| self::family(name) == family);
+        let used = self.vcpus_of(|pool| !is_spot(pool) && self::family(pool.vm_size()) == family);
+        (used, limit.map(|(_, limit)| *limit))
+    }
+
+    pub(super) fn vcpus_of(&self, counts: impl Fn(&Pool) -> bool) -> u64 {
         let counted = self.pools.values().filter(|pool| counts(pool));
         counted
             .map(|pool| pool.count() * u64::from(vcpus(pool.vm_size())))
@@ -41,7 +48,7 @@ fn is_spot(pool: &Pool) -> bool {
 
 /// Family of a size: its name without the number of vCPUs, so `Standard_NC24ads_A100_v4` and `Standard_NC48ads_A100_v4`
 /// share a quota.
-fn family(vm_size: &str) -> String {
+pub(super) fn family(vm_size: &str) -> String {
     let name = vm_size.to_ascii_lowercase();
     let name = name.strip_prefix("standard_").unwrap_or(&name);
     let letters = name.find(|c: char| c.is_ascii_digit()).unwrap_or(name.len());
@@ -52,7 +59,20 @@ fn family(vm_size: &str) -> String {
     )
 }
 
-fn vcpus(vm_size: &str) -> u32 {
+/// The family as the list of sizes spells it.
+pub(super) fn family_of_sku(vm_size: &str) -> String {
+    format!("Standard{}Family", family(vm_size).replace('_', ""))
+}
+
+/// The family as the list of quotas spells it: the service uses other letter cases there.
+pub(super) fn family_of_usage(vm_size: &str) -> String {
+    format!(
+        "standard{}Family",
+        family(vm_size).replace('_', "").to_ascii_uppercase()
+    )
+}
+
+pub(super) fn vcpus(vm_size: &str) -> u32 {
     let catalog = Catalog::embedded().ok();
     let known = catalog.and_then(|catalog| catalog.lookup(Cloud::Azure, vm_size));
     known.and_then(|size| size.vcpus).unwrap_or(UNKNOWN_VCPUS)

@@ -39,7 +39,7 @@ impl World {
             .filter(|pool| !self.pools.contains_key(&pool.name));
         let mut pools: Vec<_> = there.chain(gone).collect();
         pools.sort_by(|a, b| a.name.cmp(&b.name));
-        let size = self.behavior.page_size.unwrap_or(usize::MAX).max(1);
+        let size = self.page_size();
         let id = self.cluster_id();
         let page: Vec<Value> = pools
             .iter()
@@ -49,6 +49,11 @@ impl World {
             .collect();
         let next = (!page.is_empty() || skip == 0).then_some(skip + page.len().max(1));
         (page, next)
+    }
+
+    /// Most entries of a page.
+    pub(crate) fn page_size(&self) -> usize {
+        self.behavior.page_size.unwrap_or(usize::MAX).max(1)
     }
 
     /// The managed cluster.

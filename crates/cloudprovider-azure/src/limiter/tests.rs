@@ -13,6 +13,7 @@ fn limits() -> RateLimits {
         operations: rate(1.0),
         writes: rate(100.0),
         deletes: rate(100.0),
+        surveys: rate(100.0),
         reserve: 3.0,
         writes_start: 2,
         writes_max: 4,
@@ -174,4 +175,17 @@ fn memory_does_not_grow_with_pools() {
             .report(None);
     }
     assert!(limiter.lock().puts.len() <= PUT_BUCKETS_MAX);
+}
+
+#[test]
+fn surveys_leave_half_of_the_reads_to_others() {
+    let limiter = RateLimiter::new(Some(limits()));
+    limiter.acquire(RequestKind::Survey).unwrap().report(None);
+    for _ in 0..3 {
+        limiter.acquire(RequestKind::Get).unwrap().report(None);
+    }
+    limiter.acquire(RequestKind::Survey).unwrap().report(None);
+    limiter.acquire(RequestKind::Delete).unwrap().report(None);
+    assert_eq!(code(limiter.acquire(RequestKind::Survey)), "LocalRateLimit");
+    assert!(limiter.acquire(RequestKind::Delete).is_ok());
 }

@@ -12,3 +12,4 @@ mod harness;
 mod identity;
 mod lifecycle;
 mod limits;
+mod survey;

@@ -10,6 +10,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, ServiceAccount};
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kaito_api::capacity::{CAPACITY_SUFFIX, CapacityRecord};
 use kaito_api::fleet::{FLEET_KEY, FLEET_SUFFIX, FleetRecord};
 use kaito_api::{Claim, Workspace, labels};
 use kube::api::ListParams;
@@ -48,6 +49,8 @@ pub(super) struct ClusterFacts {
     pub(super) pods: Vec<Pod>,
     /// `None` without a record.
     pub(super) fleet: Option<FleetRecord>,
+    /// Quota and restrictions of the subscription; `None` if the release does not read them.
+    pub(super) capacity: Option<CapacityRecord>,
     pub(super) deployments: Vec<Deployment>,
     pub(super) accounts: Vec<ServiceAccount>,
     pub(super) leases: Vec<Lease>,
@@ -102,6 +105,7 @@ impl ClusterFacts {
             .await?
             .unwrap_or_default(),
             fleet: fleet(&maps, &mut notes),
+            capacity: capacity(&maps, &mut notes),
             deployments: list(
                 &Api::namespaced(client.clone(), &namespace),
                 &of_chart,
@@ -186,6 +190,19 @@ fn fleet(maps: &[ConfigMap], notes: &mut Vec<String>) -> Option<FleetRecord> {
     let found = maps.iter().find(|map| map.name_any().ends_with(FLEET_SUFFIX))?;
     let text = found.data.as_ref()?.get(FLEET_KEY)?;
     match serde_json::from_str(text) {
+        Ok(record) => Some(record),
+        Err(error) => {
+            notes.push(format!("ConfigMap {} cannot be read: {error}.", found.name_any()));
+            None
+        }
+    }
+}
+
+fn capacity(maps: &[ConfigMap], notes: &mut Vec<String>) -> Option<CapacityRecord> {
+    let found = maps
+        .iter()
+        .find(|map| map.name_any().ends_with(CAPACITY_SUFFIX))?;
+    match CapacityRecord::parse(found.data.as_ref().unwrap_or(&BTreeMap::new())) {
         Ok(record) => Some(record),
         Err(error) => {
             notes.push(format!("ConfigMap {} cannot be read: {error}.", found.name_any()));

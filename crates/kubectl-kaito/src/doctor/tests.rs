@@ -111,6 +111,7 @@ fn healthy() -> ClusterFacts {
             },
         }))],
         definitions: Some(vec![kaito_api::crd::workspace()]),
+        capacity: None,
         policies: vec!["kaito".to_owned()],
         bound: vec!["kaito".to_owned()],
         daemon_sets: Some(Vec::new()),
@@ -278,4 +279,50 @@ fn an_uninstallation_waits_for_all() {
         text::of(&report, true, Screen::PLAIN),
         "\nNothing would leak or stop: the operator can be uninstalled.\n"
     );
+}
+
+#[test]
+fn quota_is_shown_and_what_it_stops_is_found() {
+    let quota = |left: u64| json!({"limit": 96, "used": 96 - left});
+    let record = |left: u64, read_at: &str| {
+        Some(parse(json!({
+            "region": "eastus2", "readAt": read_at, "families": {"F": quota(left)},
+            "instanceTypes": {
+                "standard_nc24ads_a100_v4": {"family": "F", "vcpus": 24},
+                "standard_nc40ads_h100_v5": {"family": "G", "vcpus": 40, "restriction": "QuotaId"},
+            },
+        })))
+    };
+    let shown = |facts: &ClusterFacts| {
+        let report = examine(facts, now());
+        let check = report.checks.iter().find(|check| check.check == "quota");
+        let found: Vec<String> = report
+            .findings
+            .iter()
+            .filter(|found| found.kind == "quota")
+            .map(|found| format!("{}: {}", found.subject, found.message))
+            .collect();
+        (check.map(|check| check.result.clone()), found)
+    };
+    let mut facts = healthy();
+    assert_eq!(shown(&facts), (None, vec![]));
+    facts.capacity = record(6, "2026-01-01T11:56:00Z");
+    let (check, found) = shown(&facts);
+    let words = "2 instance types in eastus2, 1 of them not for this subscription; read 4m ago";
+    assert_eq!((check.as_deref(), found), (Some(words), vec![]));
+    facts
+        .claims
+        .push(claim("ws2", "w", 0, "SubscriptionQuotaReached"));
+    let (_, found) = shown(&facts);
+    assert_eq!(
+        found,
+        [
+            "instance type Standard_NC24ads_A100_v4: 1 claims wait for it: 24 vCPUs of F asked, 6 left in eastus2."
+        ]
+    );
+    facts.capacity = record(24, "2026-01-01T11:56:00Z");
+    assert_eq!(shown(&facts).1, Vec::<String>::new(), "there is room again");
+    facts.capacity = record(6, "2026-01-01T09:00:00Z");
+    let (check, found) = shown(&facts);
+    assert!(check.is_some_and(|check| check.starts_with("not known")) && found.is_empty());
 }

@@ -10,6 +10,7 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kaito_api::capacity::CapacityRecord;
 use kaito_api::labels::{WORKSPACE, WORKSPACE_NAMESPACE};
 use kaito_api::{Claim, ClaimKind};
 use plan::{Kind, ObjectRef, PendingWrites};
@@ -24,6 +25,9 @@ use super::presets::{Presets, SimRegistry};
 use crate::api_server::{ApiServer, key};
 use crate::json;
 use crate::view::{Change, Typed, View};
+
+/// The ConfigMap with quota and restrictions. Its namespace is that of the Workspaces, so that its changes enqueue them.
+pub const CAPACITY_CONFIG_MAP: (&str, &str) = ("default", "kaito-capacity");
 
 /// The shell and everything that a restart loses.
 #[derive(Clone, Debug)]
@@ -231,6 +235,16 @@ impl Source for Caches<'_> {
 
     fn unavailable_types(&self, now: Timestamp) -> Vec<Arc<UnavailableType>> {
         self.unavailable.all(now)
+    }
+
+    fn capacity(&self) -> Option<Arc<CapacityRecord>> {
+        let (namespace, name) = CAPACITY_CONFIG_MAP;
+        let published = self.view.config_map(namespace, name)?;
+        CapacityRecord::parse(published.data.as_ref()?).ok().map(Arc::new)
+    }
+
+    fn all_claims(&self) -> Vec<Claim> {
+        self.view.claims().collect()
     }
 
     fn node(&self, name: &str) -> Option<Arc<Node>> {

@@ -19,14 +19,14 @@ const TYPES: [&str; 3] = [
     "Standard_NC40ads_H100_v5",
 ];
 
-fn workspace(name: &str, preset: &str, ladder: &[&str]) -> Value {
+pub(crate) fn workspace(name: &str, preset: &str, ladder: &[&str]) -> Value {
     let mut value = fixtures::inference(name, preset, 1);
     value["resource"]["instanceType"] = json!(ladder.join(","));
     value
 }
 
 /// Types of the claims of each Workspace, terminating ones too.
-fn types(world: &World) -> BTreeMap<String, BTreeSet<String>> {
+pub(crate) fn types(world: &World) -> BTreeMap<String, BTreeSet<String>> {
     let mut types: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for kind in [Kind::Machine, Kind::NodeClaim] {
         for (_, claim) in world.api.list(kind) {

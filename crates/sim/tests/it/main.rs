@@ -16,5 +16,6 @@ mod karpenter;
 mod ladder;
 mod offerings;
 mod properties;
+mod quota;
 mod scenarios;
 mod walk;

@@ -280,6 +280,7 @@ impl Programs {
             .args(["--node-class-kind", self.options.node_class[1]])
             .args(["--node-class-name", self.options.node_class[2]])
             .args(self.options.verdict_flags)
+            .args(self.capacity())
             .args([
                 "--leader-election-namespace",
                 &self.lease_namespace,
@@ -341,6 +342,7 @@ impl Programs {
                 &self.options.drain_timeout_seconds.to_string(),
             ])
             .args(["--fleet-config-map", &format!("{NAMESPACE}/kaito-fleet")])
+            .args(self.capacity())
             .arg("--allow-insecure-endpoints")
             .env("ARM_ENDPOINT", &arm)
             .env("AZURE_AUTHORITY_HOST", &arm)
@@ -356,6 +358,12 @@ impl Programs {
             program = program.arg("--unlimited-requests");
         }
         program.start(env)
+    }
+
+    /// The ConfigMap with quota and restrictions, which the chart has for our own class only.
+    fn capacity(&self) -> Option<String> {
+        let is_ours = self.options.node_class[0] == "kaito.sh";
+        is_ours.then(|| format!("--capacity-config-map={NAMESPACE}/kaito-capacity"))
     }
 
     /// File with the controller's token for the registry.

@@ -1,6 +1,7 @@
 //! The choice of a rung while nothing runs. Claims stay on their rung until it is refused.
 //!
-//! Then the first rung is taken that can be used and was not refused lately.
+//! Then the first rung is taken that can be used and was not refused lately. One whose quota is too small, or that is
+//! restricted, is taken only if every other one is so too.
 
 use kaito_api::conditions::{ClaimConditionType, WorkspaceReason};
 use plan::condition::ConditionReason as _;
@@ -10,11 +11,12 @@ use crate::allowed::{allowed, is_outdated};
 use crate::ceiling::{Cost, refuse};
 use crate::claims;
 use crate::context::PlanContext;
-use crate::desired::Desired;
+use crate::desired::{Desired, LeftOut};
 use crate::launch_report::{has_lasted, is_foreign, refusal};
 use crate::price;
 use crate::problem::Problem;
 use crate::rung::{Rung, offer, remembered};
+use crate::shortage;
 use crate::unavailable::UnavailableType;
 use crate::validate;
 
@@ -35,19 +37,35 @@ pub(super) fn of<'a>(context: &PlanContext<'a>, rungs: &[&'a str]) -> Result<Des
     check_usable(&tried)?;
     check_ceilings(context, &tried)?;
     let place = taken(context, &tried, claimed.map(|(place, _)| place))?;
+    let left_out = left_out(context, &tried, place);
     let mut notes = notes(context, &tried, place);
+    notes.extend(left_out.iter().map(|found| {
+        let cause = format!("{} is left out: {}", found.rung, found.problem.cause);
+        Problem::new(found.problem.reason, cause)
+    }));
     let (_, desired) = tried.swap_remove(place);
     let desired = desired?;
+    notes.extend(shortage::note(context, &desired));
     notes.extend(desired.notes);
-    Ok(Desired { notes, ..desired })
+    Ok(Desired {
+        notes,
+        left_out,
+        ..desired
+    })
 }
 
 fn taken(context: &PlanContext<'_>, tried: &[Tried<'_>], claimed: Option<usize>) -> Result<usize, Problem> {
     let usable = |place: usize| tried.get(place).and_then(|(_, desired)| desired.as_ref().ok());
     let claimed = claimed.filter(|place| usable(*place).is_some());
     let is_free = |desired: &Desired<'_>| remembered(context, &desired.hardware.instance_type).is_none();
-    let mut others = (0..tried.len()).filter(|place| claimed != Some(*place));
-    let first = others.find(|place| usable(*place).is_some_and(is_free));
+    let others = (0..tried.len()).filter(|place| claimed != Some(*place));
+    let free: Vec<usize> = others
+        .filter(|place| usable(*place).is_some_and(is_free))
+        .collect();
+    let is_open =
+        |place: &&usize| usable(**place).is_some_and(|desired| shortage::of(context, desired).is_none());
+    // The facts may be wrong, so a type that is short is better than none.
+    let first = free.iter().find(is_open).or(free.first()).copied();
     match claimed {
         Some(place) if usable(place).is_some_and(|desired| is_refused(context, desired)) => {
             // At the end of the ladder the claims stay, and their provisioner tries again.
@@ -142,6 +160,22 @@ fn notes(context: &PlanContext<'_>, tried: &[Tried<'_>], taken: usize) -> Vec<Pr
         Ok(_) => None,
     };
     tried.iter().enumerate().filter_map(note).collect()
+}
+
+/// Better rungs that were not refused lately, and that are left out for quota or restrictions.
+fn left_out(context: &PlanContext<'_>, tried: &[Tried<'_>], taken: usize) -> Vec<LeftOut> {
+    let better = tried.iter().take(taken);
+    let short = better.filter_map(|(rung, desired)| {
+        let desired = desired.as_ref().ok()?;
+        if remembered(context, &desired.hardware.instance_type).is_some() {
+            return None;
+        }
+        Some(LeftOut {
+            rung: (*rung).to_owned(),
+            problem: shortage::of(context, desired)?,
+        })
+    });
+    short.collect()
 }
 
 fn none_left(context: &PlanContext<'_>, tried: &[Tried<'_>]) -> Problem {

@@ -11,6 +11,7 @@ use crate::claim_problem;
 use crate::claims;
 use crate::condition::AnyReason;
 use crate::context::PlanContext;
+use crate::desired::LeftOut;
 use crate::launch_report::{MESSAGE, refusal};
 use crate::rung;
 
@@ -18,7 +19,7 @@ use crate::rung;
 const KEPT: usize = 10;
 
 /// Returns the attempts of the old status and the new ones.
-pub(super) fn of(context: &PlanContext<'_>) -> Vec<LaunchAttempt> {
+pub(super) fn of(context: &PlanContext<'_>, left_out: &[LeftOut]) -> Vec<LaunchAttempt> {
     let mut all = context
         .status()
         .map_or_else(Vec::new, |status| status.attempts.clone());
@@ -57,6 +58,25 @@ pub(super) fn of(context: &PlanContext<'_>) -> Vec<LaunchAttempt> {
         };
         if !all.iter().any(is_known) {
             all.push(attempt(since, rung.to_owned(), "", found.reason, &found.message));
+        }
+    }
+    for found in left_out {
+        let reason = found.problem.reason;
+        // The numbers change with every use of the quota, and one line says enough.
+        let is_known = |attempt: &LaunchAttempt| {
+            attempt.instance_type.eq_ignore_ascii_case(&found.rung)
+                && attempt.claim.is_empty()
+                && attempt.reason == reason.as_str()
+        };
+        if !all.iter().any(is_known) {
+            let time = seconds(context.now);
+            all.push(attempt(
+                time,
+                found.rung.clone(),
+                "",
+                reason,
+                &found.problem.cause,
+            ));
         }
     }
     all.drain(..all.len().saturating_sub(KEPT));

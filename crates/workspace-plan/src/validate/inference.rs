@@ -50,6 +50,7 @@ fn of_template<'a>(
         sizing_summary: size.summary,
         update_blocked: size.update_blocked,
         is_ladder: false,
+        left_out: Vec::new(),
         notes: replaced.into_iter().collect(),
     })
 }
@@ -125,6 +126,7 @@ fn of_preset<'a>(
         sizing_summary: size.summary,
         update_blocked: size.update_blocked,
         is_ladder: false,
+        left_out: Vec::new(),
         notes: note.into_iter().chain(replaced).collect(),
     })
 }

@@ -71,6 +71,7 @@ pub(super) fn desired<'a>(
         sizing_summary: size.summary,
         update_blocked: edited(context, spec),
         is_ladder: false,
+        left_out: Vec::new(),
         notes: note.into_iter().chain(replaced).collect(),
     })
 }

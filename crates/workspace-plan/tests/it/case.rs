@@ -43,6 +43,7 @@ impl Case {
                 weights_claims: Vec::new(),
                 launch_backoffs: std::collections::BTreeMap::new(),
                 unavailable: Vec::new(),
+                capacity: None,
                 nodes: Vec::new(),
                 workloads: Workloads::default(),
                 revisions: Vec::new(),

@@ -27,6 +27,7 @@ mod offerings;
 mod pods;
 mod properties;
 mod push;
+mod quota;
 mod refused;
 mod rejections;
 mod serving;
