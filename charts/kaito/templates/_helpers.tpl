@@ -82,6 +82,43 @@ other owner has one in the cluster. The lookup is empty in `helm template`. */}}
 {{- end -}}
 {{- end -}}
 
+{{/* Name of the ConfigMap with instance types, either an existing one or the chart's; empty if there are none. */}}
+{{- define "kaito.instanceTypes" -}}
+{{- with .Values.instanceTypes -}}
+{{- if .files -}}
+{{ include "kaito.fullname" $ }}-instance-types
+{{- else -}}
+{{ .configMap }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Argument of a program that reads instance types. */}}
+{{- define "kaito.instanceTypesArg" -}}
+{{- if include "kaito.instanceTypes" . }}
+- --instance-types-dir=/etc/kaito/instance-types
+{{- end }}
+{{- end -}}
+
+{{/* Annotations of the pods of a program that reads instance types: a change of the files replaces them. */}}
+{{- define "kaito.instanceTypesAnnotations" -}}
+{{- with .Values.instanceTypes.files }}
+kaito.sh/instance-types-digest: {{ toJson . | sha256sum | quote }}
+{{- end }}
+{{- end -}}
+
+{{- define "kaito.instanceTypesMount" -}}
+- name: instance-types
+  mountPath: /etc/kaito/instance-types
+  readOnly: true
+{{- end -}}
+
+{{- define "kaito.instanceTypesVolume" -}}
+- name: instance-types
+  configMap:
+    name: {{ include "kaito.instanceTypes" . }}
+{{- end -}}
+
 {{/* The hub that the registry asks: for models outside the catalog, or only for commits. */}}
 {{- define "kaito.hubEndpoint" -}}
 {{- with .Values.presetRegistry.hub -}}
@@ -177,7 +214,7 @@ labels:
   {{- with .podLabels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
-{{- with merge (dict) (.values.podAnnotations | default dict) .root.Values.podAnnotations }}
+{{- with merge (dict) (.annotations | default dict) (.values.podAnnotations | default dict) .root.Values.podAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}

@@ -55,6 +55,11 @@
 {{- fail (printf "with nodeProvisioner=byo no provisioner deletes Machines and NodeClaims, but the cluster has %d of them for Workspaces (such as %s): delete those Workspaces first and wait until `kubectl get machines,nodeclaims` shows none." (len $left) (join ", " (slice $left 0 (min 3 (len $left))))) -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.instanceTypes -}}
+{{- if and .configMap .files -}}
+{{- fail "instance types must have one source: set either instanceTypes.configMap or instanceTypes.files." -}}
+{{- end -}}
+{{- end -}}
 {{- with .Values.presetRegistry -}}
 {{- if and .userPresets.configMap .userPresets.files -}}
 {{- fail "user presets must have one source: set either presetRegistry.userPresets.configMap or presetRegistry.userPresets.files." -}}

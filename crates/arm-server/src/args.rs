@@ -1,9 +1,12 @@
 //! Command line of the arm-server.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use anyhow::{Context as _, Result, anyhow};
 use clap::Parser;
+use instance_types::Catalog;
 
 use crate::config::{ArmServerConfig, Behavior};
 
@@ -74,6 +77,9 @@ pub struct Args {
     /// Directory of a local cluster with real nodes: pools boot such nodes there instead of simulated ones. Needs root.
     #[arg(long, requires = "kubeconfig")]
     pub real_nodes: Option<PathBuf>,
+    /// File of further sizes of machines, in the form of the administrator's files of instance types.
+    #[arg(long)]
+    pub instance_types: Option<PathBuf>,
     /// Seed of ids and jitter.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -81,8 +87,10 @@ pub struct Args {
 
 impl Args {
     /// The configuration.
-    #[must_use]
-    pub fn config(self) -> ArmServerConfig {
+    ///
+    /// # Errors
+    /// The file of instance types cannot be read or has a problem.
+    pub fn config(self) -> Result<ArmServerConfig> {
         let behavior = Behavior {
             create_ms: millis(self.create_seconds),
             update_ms: millis(self.update_seconds),
@@ -94,7 +102,7 @@ impl Args {
             max_pools: self.max_pools,
             ..Behavior::default()
         };
-        ArmServerConfig {
+        Ok(ArmServerConfig {
             listen: self.listen,
             subscription: self.subscription,
             resource_group: self.resource_group,
@@ -108,13 +116,26 @@ impl Args {
             kubeconfig: self.kubeconfig,
             nodes_ready_at_once: self.nodes_ready_at_once,
             real_nodes: self.real_nodes,
+            instance_types: types(self.instance_types.as_deref())?,
             seed: self.seed,
             behavior,
-        }
+        })
     }
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
+fn types(file: Option<&Path>) -> Result<Arc<Catalog>> {
+    let built_in = Catalog::embedded().map_err(|error| anyhow!("{error}"))?;
+    let Some(file) = file else {
+        return Ok(Arc::new(built_in.clone()));
+    };
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).with_context(|| format!("failed to read {name}"))?;
+    Ok(Arc::new(
+        built_in.with_files([(name.as_str(), text.as_str())])?.catalog,
+    ))
+}
+
+fn seconds(text: &str) -> std::result::Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() && value >= 0.0 => Ok(value),
         _ => Err("a number of seconds, not below 0, is wanted".to_owned()),
@@ -133,7 +154,7 @@ mod tests {
     #[test]
     fn seconds_may_be_fractions() {
         let args = Args::try_parse_from(["arm-server", "--create-seconds", "0.05", "--no-auth"]).unwrap();
-        let config = args.config();
+        let config = args.config().unwrap();
         assert_eq!((config.behavior.create_ms, config.behavior.delete_ms), (50, 1000));
         assert!(!config.require_auth);
         for bad in ["-1", "x", "inf"] {

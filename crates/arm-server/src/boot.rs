@@ -4,7 +4,6 @@
 //! it runs. A real node (`real`) registers itself. No finalizer is removed here: a Node with one stays until its owner
 //! removes it.
 
-mod capacity;
 mod node;
 mod real;
 

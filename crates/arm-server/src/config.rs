@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use instance_types::Catalog;
 use serde::{Deserialize, Serialize};
 
 use crate::errors::Named;
@@ -37,6 +39,8 @@ pub struct ArmServerConfig {
     pub nodes_ready_at_once: bool,
     /// Directory of a local cluster in which pools boot real nodes.
     pub real_nodes: Option<PathBuf>,
+    /// Sizes of machines.
+    pub instance_types: Arc<Catalog>,
     /// Seed of ids and jitter.
     pub seed: u64,
     /// Behavior at the start.
@@ -59,6 +63,7 @@ impl Default for ArmServerConfig {
             kubeconfig: None,
             nodes_ready_at_once: false,
             real_nodes: None,
+            instance_types: Catalog::embedded().cloned().unwrap_or_default().into(),
             seed: 1,
             behavior: Behavior::default(),
         }

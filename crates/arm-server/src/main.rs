@@ -18,7 +18,7 @@ async fn main() -> Result<()> {
         .with_writer(std::io::stderr)
         .init();
     let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
-    let server = serve(Args::parse().config()).await?;
+    let server = serve(Args::parse().config()?).await?;
     let line = serde_json::json!({"address": server.addr.to_string(), "url": server.url()});
     writeln!(std::io::stdout(), "{line}").context("failed to print the address")?;
     tokio::select! {

@@ -2,6 +2,7 @@
 //! server's start.
 
 mod budget;
+mod capacity;
 mod compute;
 mod edit;
 mod ids;
@@ -18,8 +19,10 @@ mod scarcity;
 mod write;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use instance_types::Catalog;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -70,6 +73,8 @@ pub(crate) struct World {
     pub(crate) behavior: Behavior,
     pub(crate) state: ClusterView,
     pub(crate) ids: Ids,
+    /// Sizes of machines.
+    types: Arc<Catalog>,
     epoch: Timestamp,
     pools: BTreeMap<String, Pool>,
     ghosts: Vec<Ghost>,
@@ -91,6 +96,7 @@ impl World {
             behavior: config.behavior.clone(),
             state: ClusterView::default(),
             ids: Ids::new(config.seed),
+            types: Arc::clone(&config.instance_types),
             epoch,
             pools: BTreeMap::new(),
             ghosts: Vec::new(),

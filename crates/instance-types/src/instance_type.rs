@@ -11,7 +11,7 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
     /// The cloud has no table of instance types.
-    #[error("unknown cloud `{0}`; expected azure, aws, gcp or arc")]
+    #[error("unknown cloud `{0}`; expected azure, aws, gcp, arc or other")]
     UnknownCloud(String),
     /// The text does not have the form `major.minor`.
     #[error("`{0}` must be a compute capability, such as 8.6")]
@@ -30,11 +30,13 @@ pub enum Cloud {
     Gcp,
     /// Azure Local, managed through Azure Arc.
     Arc,
+    /// Any other; all of its instance types are an administrator's.
+    Other,
 }
 
 impl Cloud {
     /// All clouds.
-    pub const ALL: [Self; 4] = [Self::Azure, Self::Aws, Self::Gcp, Self::Arc];
+    pub const ALL: [Self; 5] = [Self::Azure, Self::Aws, Self::Gcp, Self::Arc, Self::Other];
 
     /// Returns the lower-case name used in configuration.
     #[must_use]
@@ -44,6 +46,7 @@ impl Cloud {
             Self::Aws => "aws",
             Self::Gcp => "gcp",
             Self::Arc => "arc",
+            Self::Other => "other",
         }
     }
 }
@@ -165,6 +168,8 @@ pub struct InstanceType {
     pub retired: Option<Retirement>,
     /// Reason for which no engine runs on such nodes, as a clause; absent if one does.
     pub unsupported: Option<String>,
+    /// Administrator's file that lists the instance type, or its price; absent if both are built in.
+    pub file: Option<String>,
 }
 
 /// End of the creation of nodes of an instance type.
@@ -229,7 +234,7 @@ mod tests {
         let error = "ibm".parse::<Cloud>().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "unknown cloud `ibm`; expected azure, aws, gcp or arc"
+            "unknown cloud `ibm`; expected azure, aws, gcp, arc or other"
         );
     }
 

@@ -39,6 +39,14 @@ pub(crate) struct RegistryArgs {
     /// URL of a preset registry, such as https://127.0.0.1:50051; the default is the built-in catalog.
     #[arg(long, global = true, env = "KAITO_REGISTRY")]
     pub(crate) registry: Option<String>,
+    /// File of instance types as the administrator lists them; may be repeated. A registry has its own for plans and lint.
+    #[arg(
+        long = "instance-type-table",
+        global = true,
+        env = "KAITO_INSTANCE_TYPE_TABLE",
+        value_name = "FILE"
+    )]
+    pub(crate) instance_type_tables: Vec<PathBuf>,
     /// PEM file with the certificate authorities of an https registry; the default is the ConfigMap of the release.
     #[arg(long, global = true, env = "KAITO_REGISTRY_CA_FILE")]
     pub(crate) registry_ca_file: Option<PathBuf>,
@@ -142,7 +150,7 @@ pub(crate) struct PlanArgs {
     /// File with Workspaces; - is standard input. Flags take precedence over the Workspace.
     #[arg(long, short = 'f', value_name = "FILE")]
     pub(crate) filename: Option<PathBuf>,
-    /// Cloud whose instance types are compared: azure, aws, gcp or arc.
+    /// Cloud whose instance types are compared: azure, aws, gcp, arc or other.
     #[arg(long, default_value = "azure")]
     pub(crate) cloud: Cloud,
     /// Instance type to compare; may be repeated. The default is all.
@@ -207,7 +215,7 @@ pub(crate) struct LintArgs {
     /// File with user presets of the registry; may be repeated.
     #[arg(long = "presets", value_name = "FILE", conflicts_with = "registry")]
     pub(crate) presets: Vec<PathBuf>,
-    /// Cloud of the cluster: azure, aws, gcp or arc.
+    /// Cloud of the cluster: azure, aws, gcp, arc or other.
     #[arg(long, default_value = "azure")]
     pub(crate) cloud: Cloud,
     /// Source of the cluster's nodes: the chart's nodeProvisioner.

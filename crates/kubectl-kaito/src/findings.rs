@@ -30,10 +30,10 @@ struct Finding {
 /// Lints every Workspace of the files.
 pub(crate) async fn run(source: &PresetSource, args: &LintArgs) -> anyhow::Result<Answer> {
     let (catalog, unlisted) = catalog(source, args).await?;
+    let types = source.instance_types(args.cloud).await?;
     let linter = Linter::new(Settings {
         presets: &catalog,
-        instance_types: instance_types::Catalog::embedded()
-            .context("the tables of instance types are invalid")?,
+        instance_types: &types,
         nodes: match args.node_provisioner {
             NodeProvisioner::Machine | NodeProvisioner::NodeClaim => NodeSource::Provisioned,
             NodeProvisioner::Byo => NodeSource::Existing,

@@ -24,6 +24,7 @@ mod manifest;
 mod money;
 mod offerings;
 mod output;
+mod own_types;
 mod plan;
 mod plan_json;
 mod plan_sums;
@@ -76,6 +77,7 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 }
 
 async fn answer(args: Args) -> anyhow::Result<Answer> {
+    money::use_types(own_types::load(&args.registry.instance_type_tables)?);
     match args.command {
         Command::Presets(PresetsCommand::List(list)) => {
             presets::list(&PresetSource::of(&args.registry).await?, &list).await

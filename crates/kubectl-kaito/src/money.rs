@@ -1,5 +1,7 @@
 //! The cost of nodes, from the list prices of their types and the ages of their claims. The cloud's bill decides.
 
+use std::sync::OnceLock;
+
 use instance_types::{Catalog, Cloud, InstanceType, dollars};
 use jiff::{SignedDuration, Timestamp};
 use kaito_api::conditions::ClaimConditionType;
@@ -135,9 +137,17 @@ fn launched(claim: &Claim) -> Option<Timestamp> {
     condition.since.or(created.map(|time| time.0))
 }
 
+/// The instance types of this process, once they are read.
+static TYPES: OnceLock<Catalog> = OnceLock::new();
+
+/// Sets the instance types of this process. The first call counts.
+pub(crate) fn use_types(types: Catalog) {
+    let _ = TYPES.set(types);
+}
+
 /// Finds an instance type of any cloud.
 pub(crate) fn instance_type(name: &str) -> Option<&'static InstanceType> {
-    let known = Catalog::embedded().ok()?;
+    let known = TYPES.get().or_else(|| Catalog::embedded().ok())?;
     Cloud::ALL.into_iter().find_map(|cloud| known.lookup(cloud, name))
 }
 

@@ -17,7 +17,7 @@ use crate::ladder;
 use crate::manifest::NewWorkspace;
 use crate::output::{gib, parallel, printable, serialized, table};
 use crate::source::{PresetSource, Question};
-use crate::{documents, offerings, plan_json, plan_sums, quota, retired, settings, several};
+use crate::{documents, offerings, own_types, plan_json, plan_sums, quota, retired, settings, several};
 
 /// Line about a gated preset.
 const NEEDS_TOKEN: &str =
@@ -254,6 +254,7 @@ fn shown(subject: &Subject, plan: &FitReport, model: &Model, args: &PlanArgs) ->
     text.push_str(&offerings::lines(&subject.offerings));
     text.push_str(&fitting(subject, plan, args));
     text.push_str(&unfitting(subject, plan));
+    text.push_str(&own_types::sources(plan));
     if !subject.instance_type.is_empty() {
         let known = plan
             .candidates

@@ -66,6 +66,7 @@ fn candidate(candidate: &Candidate) -> Value {
         ("gpuModel", json!(instance_type.gpu_model)),
         ("gpuMemoryGibOfNode", json!(instance_type.gpu_memory_gib_total)),
         ("listPriceOfNode", json!(price)),
+        ("source", json!(instance_type.file)),
         (
             "retiredSince",
             json!(instance_type.retired.as_ref().map(|retired| &retired.since)),

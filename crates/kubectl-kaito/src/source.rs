@@ -15,6 +15,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 use crate::args::RegistryArgs;
+use crate::own_types;
 use crate::registry_access::{RegistryAccess, ShowToken};
 
 /// Timeout of requests; a registry that queries a hub may be slow.
@@ -27,8 +28,8 @@ type RegistryClient = PresetRegistryClient<InterceptedService<Channel, ShowToken
 /// Source of presets and fits.
 #[derive(Debug)]
 pub(crate) enum PresetSource {
-    /// The built-in catalog.
-    Embedded,
+    /// The built-in catalog, and these instance types.
+    Embedded(instance_types::Catalog),
     /// A preset registry.
     Registry(Box<RegistryClient>),
 }
@@ -51,7 +52,7 @@ impl PresetSource {
     /// Fails if the URL is invalid, or there is no trust in an https registry.
     pub(crate) async fn of(args: &RegistryArgs) -> anyhow::Result<Self> {
         let Some(address) = &args.registry else {
-            return Ok(Self::Embedded);
+            return Ok(Self::Embedded(own_types::load(&args.instance_type_tables)?));
         };
         let mut endpoint = Endpoint::from_shared(address.clone())
             .with_context(|| format!("--registry {address} must be a URL"))?
@@ -77,7 +78,7 @@ impl PresetSource {
     /// Fails if the registry does not respond.
     pub(crate) async fn presets(&self) -> anyhow::Result<Vec<Preset>> {
         match self {
-            Self::Embedded => Ok(embedded()?.iter().cloned().collect()),
+            Self::Embedded(_) => Ok(embedded()?.iter().cloned().collect()),
             Self::Registry(client) => listed(client).await,
         }
     }
@@ -88,7 +89,7 @@ impl PresetSource {
     /// Fails if the preset is unknown or the registry does not respond.
     pub(crate) async fn preset(&self, name: &str) -> anyhow::Result<Preset> {
         match self {
-            Self::Embedded => found(name).cloned(),
+            Self::Embedded(_) => found(name).cloned(),
             Self::Registry(client) => {
                 let request = v1::GetPresetRequest {
                     name: name.to_owned(),
@@ -111,8 +112,8 @@ impl PresetSource {
     /// Fails if the preset or instance type is unknown, or the registry does not respond.
     pub(crate) async fn plan(&self, question: &Question<'_>) -> anyhow::Result<FitReport> {
         match self {
-            Self::Embedded => {
-                let types = instance_types(question.cloud, question.instance_types)?;
+            Self::Embedded(known) => {
+                let types = chosen(known, question.cloud, question.instance_types)?;
                 let preset = found(question.preset)?;
                 Ok(compare_instance_types(
                     preset,
@@ -123,23 +124,47 @@ impl PresetSource {
             }
             // Settings of an engine are no part of the contract: the estimator is the same here.
             Self::Registry(_) if question.options.settings != EngineOptions::DEFAULT => {
-                let types = instance_types(question.cloud, question.instance_types)?;
+                let known = self.instance_types(question.cloud).await?;
+                let types = chosen(&known, question.cloud, question.instance_types)?;
                 let preset = self.preset(question.preset).await?;
                 let (tokens, options) = (question.context_tokens, &question.options);
                 Ok(compare_instance_types(&preset, &types, tokens, options))
             }
-            Self::Registry(client) => {
-                let request = request(question);
-                let answer = client
-                    .clone()
-                    .plan_resources(request)
-                    .await
-                    .map_err(refusal)?
-                    .into_inner();
-                let plan = answer.plan.context("the registry's response has no plan")?;
-                Ok(FitReport::try_from(plan)?)
-            }
+            Self::Registry(client) => planned(client, request(question)).await,
         }
+    }
+
+    /// Returns the instance types: the built-in ones and those of the administrator, of this cloud at least.
+    ///
+    /// # Errors
+    /// Fails if the registry does not respond.
+    pub(crate) async fn instance_types(&self, cloud: Cloud) -> anyhow::Result<instance_types::Catalog> {
+        let client = match self {
+            Self::Embedded(types) => return Ok(types.clone()),
+            Self::Registry(client) => client,
+        };
+        let presets = client
+            .clone()
+            .list_presets(v1::ListPresetsRequest {
+                page_size: 1,
+                ..v1::ListPresetsRequest::default()
+            })
+            .await
+            .map_err(refusal)?
+            .into_inner()
+            .presets;
+        let built_in = own_types::load(&[])?;
+        let Some(preset) = presets.into_iter().next() else {
+            return Ok(built_in);
+        };
+        // A plan lists every instance type of the cloud, whatever the preset.
+        let request = v1::PlanResourcesRequest {
+            model: Some(v1::plan_resources_request::Model::Name(preset.name)),
+            cloud: cloud.to_string(),
+            ..v1::PlanResourcesRequest::default()
+        };
+        let candidates = planned(client, request).await?.candidates;
+        Ok(built_in.with_types(candidates.into_iter().map(|candidate| candidate.instance_type)))
     }
 
     /// Returns all presets as a catalog, and the treatment of names outside it.
@@ -148,7 +173,7 @@ impl PresetSource {
     /// Fails if the registry does not respond.
     pub(crate) async fn catalog(&self) -> anyhow::Result<(Catalog, Unlisted)> {
         match self {
-            Self::Embedded => Ok((embedded()?.clone(), Unlisted::Refused)),
+            Self::Embedded(_) => Ok((embedded()?.clone(), Unlisted::Refused)),
             Self::Registry(client) => {
                 let request = v1::GetCatalogStatusRequest {};
                 let status = client
@@ -189,8 +214,12 @@ fn unknown(what: &str, name: &str, near: &[&str]) -> anyhow::Error {
     anyhow!("unknown {what} {name}{hint}")
 }
 
-fn instance_types(cloud: Cloud, names: &[String]) -> anyhow::Result<Vec<&'static InstanceType>> {
-    let known = instance_types::Catalog::embedded().context("the tables of instance types are invalid")?;
+/// The named instance types of a cloud; all without names.
+fn chosen<'a>(
+    known: &'a instance_types::Catalog,
+    cloud: Cloud,
+    names: &[String],
+) -> anyhow::Result<Vec<&'a InstanceType>> {
     if names.is_empty() {
         return Ok(known.of(cloud).collect());
     }
@@ -222,6 +251,17 @@ fn request(question: &Question<'_>) -> v1::PlanResourcesRequest {
         max_nodes: question.options.max_nodes.unwrap_or(0),
         purpose: purpose.into(),
     }
+}
+
+async fn planned(client: &RegistryClient, request: v1::PlanResourcesRequest) -> anyhow::Result<FitReport> {
+    let answer = client
+        .clone()
+        .plan_resources(request)
+        .await
+        .map_err(refusal)?
+        .into_inner();
+    let plan = answer.plan.context("the registry's response has no plan")?;
+    Ok(FitReport::try_from(plan)?)
 }
 
 async fn listed(client: &RegistryClient) -> anyhow::Result<Vec<Preset>> {

@@ -1,8 +1,8 @@
 //! The runtime that the controllers share: caches, work queue, reconcile loop, leader election and the frame of a
 //! program.
 //!
-//! The only crate that writes to the API server, but for two ConfigMaps of `preset-registry`. It knows no domain: a
-//! [`Reconciler`] says what belongs to an object and what is to be done about it.
+//! The only crate that writes to the API server, but for two ConfigMaps of `preset-registry`. It knows no domain, except for the
+//! files of instance types. A [`Reconciler`] says what belongs to an object and what is to be done about it.
 //!
 //! One object's way: `watch.rs` → `queue.rs` → `controller.rs` → `reconcile.rs` (observe, plan, execute) →
 //! `execute.rs` → `apply.rs`.
@@ -26,6 +26,7 @@ mod execute;
 mod fence;
 mod finalizer;
 mod health;
+mod instance_type_args;
 mod key;
 pub mod leader;
 pub mod live;
@@ -49,6 +50,7 @@ pub use config_map_name::{BadConfigMapName, ConfigMapName};
 pub use controller::{Controller, ControllerSettings};
 pub use error::{Chain, Error};
 pub use health::{Health, HealthArgs};
+pub use instance_type_args::InstanceTypeArgs;
 pub use key::Key;
 pub use leader::{LeaderArgs, Leadership};
 pub use publish::ConfigMapPublisher;

@@ -4,48 +4,13 @@
 
 use std::fmt;
 
+use instance_types::{FileProblem, Position};
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::Spanned;
 
 use crate::entry::Entry;
-
-/// A position in a file; both numbers begin at 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
-    /// Line.
-    pub line: u64,
-    /// Column, in characters.
-    pub column: u64,
-}
-
-impl Position {
-    fn of(location: Location) -> Option<Self> {
-        (location != Location::UNKNOWN).then(|| Self {
-            line: location.line(),
-            column: location.column(),
-        })
-    }
-}
-
-/// A problem in a file.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct FileProblem {
-    /// Position; absent if the problem concerns the whole file.
-    pub position: Option<Position>,
-    /// Description, in one line.
-    pub message: String,
-}
-
-impl fmt::Display for FileProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(Position { line, column }) = self.position {
-            write!(f, "line {line} column {column}: ")?;
-        }
-        f.write_str(&self.message)
-    }
-}
 
 /// An entry and its start position.
 #[derive(Debug)]
@@ -56,7 +21,8 @@ pub(crate) struct Written {
 
 /// Entries of a file, in order; at least one.
 pub(crate) fn entries(text: &str) -> Result<Vec<Written>, FileProblem> {
-    let documents: Vec<OneOrMore> = serde_saphyr::from_multiple(text).map_err(|error| problem(&error))?;
+    let documents: Vec<OneOrMore> =
+        serde_saphyr::from_multiple(text).map_err(|error| FileProblem::of_parser(&error))?;
     let entries: Vec<_> = documents.into_iter().flat_map(|document| document.0).collect();
     if entries.is_empty() {
         return Err(FileProblem {
@@ -71,22 +37,6 @@ pub(crate) fn entries(text: &str) -> Result<Vec<Written>, FileProblem> {
             position: Position::of(spanned.defined),
         })
         .collect())
-}
-
-fn problem(error: &serde_saphyr::Error) -> FileProblem {
-    let error = error.without_snippet();
-    let position = error.location().and_then(Position::of);
-    let text = error.to_string();
-    // The position has its own field, and users cannot act on advice for programmers.
-    let message = [" at line ", ", set ", "\n"]
-        .into_iter()
-        .fold(text.as_str(), |text, end| {
-            text.split_once(end).map_or(text, |(before, _)| before)
-        });
-    FileProblem {
-        position,
-        message: message.trim().to_owned(),
-    }
 }
 
 struct OneOrMore(Vec<Spanned<Entry>>);

@@ -22,9 +22,10 @@ mod validate;
 mod weights;
 
 pub use catalog::{Catalog, CatalogError};
-pub use document::{FileProblem, Position, file_schema};
+pub use document::file_schema;
 pub use engine_image::EngineImage;
 pub use facts::{FactsError, ModelFacts};
+pub use instance_types::FileProblem;
 pub use overlay::{FileReport, Overlay};
 pub use preset::{
     AttentionKind, HybridCache, InferenceProfile, ModelShape, Preset, Runtime, TuningMethod, TuningProfile,

@@ -5,9 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use instance_types::{FileProblem, Position};
+
 use crate::catalog::{Catalog, CatalogError};
 use crate::derive;
-use crate::document::{self, FileProblem, Position};
+use crate::document;
 use crate::preset::Preset;
 use crate::rules::Rules;
 use crate::validate;

@@ -115,6 +115,7 @@ impl Reader<'_> {
                 source: retired.source,
             }),
             unsupported: optional(message.unsupported),
+            file: optional(message.file),
         })
     }
 

@@ -68,6 +68,7 @@ impl From<&InstanceType> for v1::InstanceType {
                 source: retired.source.clone(),
             }),
             unsupported: instance_type.unsupported.clone().unwrap_or_default(),
+            file: instance_type.file.clone().unwrap_or_default(),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use admission::table::{Unlisted, VerdictArgs};
 use clap::Parser;
 use instance_types::Cloud;
-use operator_runtime::{ClientArgs, ConfigMapName};
+use operator_runtime::{ClientArgs, ConfigMapName, InstanceTypeArgs};
 use serve::TlsFiles;
 
 use crate::authority::AuthorityOptions;
@@ -44,6 +44,9 @@ pub struct Args {
     /// Callers.
     #[command(flatten)]
     pub access: AccessArgs,
+    /// Instance types of the administrator.
+    #[command(flatten)]
+    pub instance_types: InstanceTypeArgs,
     /// Publication for admission.
     #[command(flatten)]
     pub admission: AdmissionArgs,
@@ -147,7 +150,7 @@ pub struct AdmissionArgs {
     /// ConfigMap, as NAMESPACE/NAME, to publish the catalog in; without it, nothing is published.
     #[arg(long, env = "PUBLISH_CONFIG_MAP")]
     pub publish_config_map: Option<ConfigMapName>,
-    /// Cloud whose instance types are published: azure, aws, gcp or arc.
+    /// Cloud whose instance types are published: azure, aws, gcp, arc or other.
     #[arg(long, env = "PUBLISH_CLOUD", default_value = "azure")]
     pub publish_cloud: Cloud,
     /// Settings of the installation that change verdicts.

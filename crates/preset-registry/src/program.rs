@@ -7,12 +7,13 @@ use tokio_util::sync::CancellationToken;
 use crate::args::Args;
 use crate::authority::Authority;
 use crate::publish::Publisher;
-use crate::server::PresetServer;
+use crate::server::{PresetServer, ServerOptions};
 
 /// Runs the program until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// The hub, a certificate or the way to the API server cannot be used, an address cannot be bound, or a server fails.
+/// A file of instance types has a problem. The hub, a certificate or the way to the API server cannot be used, an address cannot
+/// be bound, or a server fails.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let _guard = telemetry::init(&args.telemetry, "preset-registry")?;
     args.check_access()?;
@@ -26,7 +27,11 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     metrics.build_info("preset-registry", env!("CARGO_PKG_VERSION"));
     let gate = readiness.gate("grpc");
     let encode = metrics.clone();
-    let mut server = PresetServer::prepare(args.server_options(), &metrics).await?;
+    let options = ServerOptions {
+        instance_types: args.instance_types.load()?,
+        ..args.server_options()
+    };
+    let mut server = PresetServer::prepare(options, &metrics).await?;
     let api = ApiServer::connect(&args).await?;
     let publisher = args.publish_options().zip(api.client.clone());
     let publisher = publisher.map(|(options, client)| server.publisher(options, client, &metrics));

@@ -1,6 +1,6 @@
 //! Publishes the catalog as a ConfigMap for the admission policy of the chart, and keeps it current.
 //!
-//! Its contents are a function of the catalog (`admission::table`). So replicas with the same catalog write the same bytes,
+//! Its contents are a function of the catalog and the instance types (`admission::table`). So replicas with the same catalog write the same bytes,
 //! and none needs to lead. A failing API server stops the publication only.
 
 use std::collections::BTreeMap;
@@ -41,6 +41,7 @@ pub(crate) struct Publisher {
     options: PublishOptions,
     api: Api<ConfigMap>,
     catalogs: Arc<CatalogStore>,
+    types: Arc<instance_types::Catalog>,
     writes: Counter<1>,
 }
 
@@ -50,12 +51,14 @@ impl Publisher {
         options: PublishOptions,
         client: Client,
         catalogs: Arc<CatalogStore>,
+        types: Arc<instance_types::Catalog>,
         metrics: &Metrics,
     ) -> Self {
         Self {
             api: Api::namespaced(client, &options.config_map.namespace),
             options,
             catalogs,
+            types,
             writes: metrics.counter(
                 "kaito_preset_registry_publications",
                 "Writes of the ConfigMap that the admission policy reads",
@@ -94,13 +97,11 @@ impl Publisher {
     async fn prepare(&self, catalog: Arc<Catalog>) -> Publication {
         let options = self.options.table;
         let version = catalog.version().to_owned();
-        let made = tokio::task::spawn_blocking(move || {
-            let types = instance_types::Catalog::embedded().ok()?;
-            Some(table(&catalog, types, &options))
-        });
+        let types = Arc::clone(&self.types);
+        let made = tokio::task::spawn_blocking(move || table(&catalog, &types, &options));
         Publication {
             version,
-            data: made.await.ok().flatten(),
+            data: made.await.ok(),
             logged: AtomicBool::new(false),
         }
     }

@@ -1,6 +1,6 @@
 //! The RPC `PlanResources`: from a request to a query of `preset_catalog::fit`.
 
-use instance_types::{Cloud, InstanceType};
+use instance_types::{Catalog, Cloud, InstanceType};
 use preset_catalog::estimate::{DEFAULT_CONTEXT_TOKENS, EngineOptions};
 use preset_catalog::fit::{FitOptions, FitReport, compare_instance_types};
 use preset_catalog::{EngineImage, Preset};
@@ -14,15 +14,19 @@ const MAX_INSTANCE_TYPES: usize = 1000;
 
 /// A query for the resources of any preset.
 #[derive(Debug)]
-pub(crate) struct ResourceQuery {
-    instance_types: Vec<&'static InstanceType>,
+pub(crate) struct ResourceQuery<'a> {
+    instance_types: Vec<&'a InstanceType>,
     context_tokens: u32,
     options: FitOptions,
 }
 
-impl ResourceQuery {
+impl<'a> ResourceQuery<'a> {
     /// Parses a request.
-    pub(crate) fn parse(request: &v1::PlanResourcesRequest, engine: EngineImage) -> Result<Self, Status> {
+    pub(crate) fn parse(
+        request: &v1::PlanResourcesRequest,
+        known: &'a Catalog,
+        engine: EngineImage,
+    ) -> Result<Self, Status> {
         let cloud: Cloud = request
             .cloud
             .parse()
@@ -34,7 +38,7 @@ impl ResourceQuery {
             tokens => tokens,
         };
         Ok(Self {
-            instance_types: instance_types(cloud, &request.instance_types)?,
+            instance_types: instance_types(known, cloud, &request.instance_types)?,
             context_tokens,
             options: FitOptions {
                 purpose,
@@ -51,9 +55,11 @@ impl ResourceQuery {
     }
 }
 
-fn instance_types(cloud: Cloud, names: &[String]) -> Result<Vec<&'static InstanceType>, Status> {
-    let known = instance_types::Catalog::embedded()
-        .map_err(|error| Status::internal(format!("failed to read the instance types: {error}")))?;
+fn instance_types<'a>(
+    known: &'a Catalog,
+    cloud: Cloud,
+    names: &[String],
+) -> Result<Vec<&'a InstanceType>, Status> {
     if names.len() > MAX_INSTANCE_TYPES {
         let problem = format!("must not be more than {MAX_INSTANCE_TYPES}");
         return Err(invalid("instance_types", &problem));
@@ -89,7 +95,7 @@ fn unknown_type(cloud: Cloud, name: &str, near: &[&str]) -> Status {
 
 #[cfg(test)]
 mod tests {
-    use preset_catalog::{Catalog, HybridCache, ModelShape};
+    use preset_catalog::{HybridCache, ModelShape};
     use proptest::prelude::*;
 
     use super::*;
@@ -120,7 +126,7 @@ mod tests {
                 attention_heads,
                 kv_heads,
                 hybrid_cache: hybrid.then_some(HybridCache { full_layers, window_layers, window_tokens, state_bytes }),
-                ..Catalog::embedded().unwrap().find("phi-4").unwrap().shape.clone()
+                ..preset_catalog::Catalog::embedded().unwrap().find("phi-4").unwrap().shape.clone()
             }
         }
     }
@@ -134,7 +140,7 @@ mod tests {
             cpu in any::<bool>(),
             purpose in 0..3,
         ) {
-            let mut preset = Catalog::embedded().unwrap().find("phi-4").unwrap().clone();
+            let mut preset = preset_catalog::Catalog::embedded().unwrap().find("phi-4").unwrap().clone();
             preset.shape = shape;
             preset.inference.as_mut().unwrap().cpu = cpu;
             let request = v1::PlanResourcesRequest {
@@ -144,8 +150,9 @@ mod tests {
                 purpose,
                 ..v1::PlanResourcesRequest::default()
             };
-            let plan = ResourceQuery::parse(&request, EngineImage::default()).unwrap().plan(&preset);
-            prop_assert_eq!(plan.candidates.len(), instance_types::Catalog::embedded().unwrap().of(Cloud::Azure).count());
+            let types = instance_types::Catalog::embedded().unwrap();
+            let plan = ResourceQuery::parse(&request, types, EngineImage::default()).unwrap().plan(&preset);
+            prop_assert_eq!(plan.candidates.len(), types.of(Cloud::Azure).count());
         }
     }
 }

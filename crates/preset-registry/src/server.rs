@@ -51,6 +51,8 @@ const OLD_CONNECTION_GRACE: Duration = Duration::from_secs(65 * 60);
 pub struct ServerOptions {
     /// A directory of users' preset files.
     pub presets_dir: Option<PathBuf>,
+    /// The built-in instance types and those of the administrator.
+    pub instance_types: Arc<instance_types::Catalog>,
     /// A model hub for names outside the catalog.
     pub hub: Option<HubOptions>,
     /// Certificates. Without them, the server uses plain text.
@@ -71,6 +73,10 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             presets_dir: None,
+            instance_types: instance_types::Catalog::embedded()
+                .cloned()
+                .unwrap_or_default()
+                .into(),
             hub: None,
             tls: None,
             engine: EngineImage::default(),
@@ -106,6 +112,7 @@ pub enum ServeError {
 #[derive(Debug)]
 pub struct PresetServer {
     catalogs: Arc<CatalogStore>,
+    instance_types: Arc<instance_types::Catalog>,
     users: Option<UserPresets>,
     hub: Option<Hub>,
     engine: EngineImage,
@@ -141,6 +148,7 @@ impl PresetServer {
         let tls = options.tls.map(|files| follow_tls(files, metrics)).transpose()?;
         Ok(Self {
             catalogs,
+            instance_types: options.instance_types,
             users,
             hub,
             engine: options.engine,
@@ -174,7 +182,8 @@ impl PresetServer {
         client: kube::Client,
         metrics: &Metrics,
     ) -> Publisher {
-        Publisher::new(options, client, Arc::clone(&self.catalogs), metrics)
+        let types = Arc::clone(&self.instance_types);
+        Publisher::new(options, client, Arc::clone(&self.catalogs), types, metrics)
     }
 
     /// Serves on the listener until the token is canceled. The gate is open until then.
@@ -192,6 +201,7 @@ impl PresetServer {
     ) -> Result<(), ServeError> {
         let service = Service {
             catalogs: Arc::clone(&self.catalogs),
+            instance_types: self.instance_types,
             hub: self.hub.clone(),
             calls: Calls::new(&self.metrics),
             watchers: Watchers::new(&self.metrics, MAX_WATCHERS),

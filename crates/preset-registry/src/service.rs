@@ -34,6 +34,8 @@ const MAX_STREAM_AGE: Duration = Duration::from_secs(60 * 60);
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) catalogs: Arc<CatalogStore>,
+    /// The built-in instance types and those of the administrator.
+    pub(crate) instance_types: Arc<instance_types::Catalog>,
     pub(crate) hub: Option<Hub>,
     pub(crate) calls: Calls,
     pub(crate) watchers: Watchers,
@@ -101,7 +103,7 @@ impl Service {
         &self,
         mut request: v1::PlanResourcesRequest,
     ) -> Result<v1::PlanResourcesResponse, Status> {
-        let query = ResourceQuery::parse(&request, self.engine)?;
+        let query = ResourceQuery::parse(&request, &self.instance_types, self.engine)?;
         let now = self.catalogs.current();
         let (preset, origin) = match request.model.take() {
             Some(Model::Name(name)) => self.find(&now.catalog, &name).await?,

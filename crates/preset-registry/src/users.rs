@@ -3,17 +3,14 @@
 //! The served catalog is a function of the directory's contents. A malformed file or an unreadable directory shows in a log
 //! line, a metric and `GetCatalogStatus`, and stops nothing.
 
-mod directory;
-
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use preset_catalog::{Catalog, CatalogError, FileProblem, FileReport};
-use serve::FileChanges;
+use serve::{DirectoryTexts, FileChanges};
 use telemetry::{Counter, Gauge, Metrics};
 
 use crate::catalog_store::{CatalogStore, UserFiles};
-use directory::Texts;
 
 /// Follows the directory and publishes its presets.
 #[derive(Debug)]
@@ -77,7 +74,7 @@ impl UserPresets {
         let (directory, built_in) = (self.directory.clone(), Arc::clone(&self.built_in));
         // Reading and parsing block, so they run on another thread.
         let merged = tokio::task::spawn_blocking(move || {
-            let texts = directory::read(&directory).map_err(|error| error.to_string())?;
+            let texts = serve::read_directory(&directory).map_err(|error| error.to_string())?;
             merge(&built_in, &texts).map_err(|error| error.to_string())
         });
         let merged = merged.await.unwrap_or_else(|error| Err(error.to_string()));
@@ -129,7 +126,7 @@ impl UserPresets {
 }
 
 /// Puts the presets of the files over the built-in ones.
-fn merge(built_in: &Catalog, texts: &Texts) -> Result<(Catalog, UserFiles), CatalogError> {
+fn merge(built_in: &Catalog, texts: &DirectoryTexts) -> Result<(Catalog, UserFiles), CatalogError> {
     let readable = texts
         .iter()
         .filter_map(|(name, text)| Some((name.as_str(), text.as_deref().ok()?)));

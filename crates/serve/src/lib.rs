@@ -5,6 +5,7 @@
 mod accept;
 mod admin;
 mod checks;
+mod directory;
 mod files;
 mod http;
 mod peers;
@@ -17,6 +18,7 @@ mod tls;
 pub use accept::{Accepted, Connections, Encryption, Io, Limits, Permit};
 pub use admin::{Admin, AdminArgs, BindError, bind};
 pub use checks::Checks;
+pub use directory::{DirectoryTexts, read_directory};
 pub use files::FileChanges;
 pub use http::http;
 pub use peers::PeerPermit;

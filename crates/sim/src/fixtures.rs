@@ -2,7 +2,7 @@
 
 use cloudprovider::Instance;
 use cloudprovider::InstanceState;
-use instance_types::Cloud;
+use instance_types::{Catalog, Cloud};
 use kaito_api::labels;
 use serde_json::{Value, json};
 use workspace_plan::ProvisionerMode;
@@ -32,6 +32,7 @@ pub fn setup(seed: u64) -> Setup {
             node_claims: Default::default(),
             offerings: Default::default(),
             cloud: Cloud::Azure,
+            instance_types: Catalog::embedded().cloned().unwrap_or_default().into(),
             tuning_node_retention: Default::default(),
             engine: Default::default(),
             retired_types: Default::default(),

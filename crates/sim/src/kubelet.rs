@@ -17,7 +17,10 @@ mod volumes;
 pub mod workloads;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use cloudprovider::Instance;
+use instance_types::{Catalog, Cloud, InstanceType};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api_server::ApiServer;
@@ -65,6 +68,8 @@ pub struct Kubelet {
     pub pods: PodPace,
     /// The cluster's Karpenter.
     pub karpenter: Karpenter,
+    /// Machines that exist.
+    pub types: Arc<Catalog>,
     vms: BTreeMap<String, Vm>,
     names: u64,
 }
@@ -72,10 +77,11 @@ pub struct Kubelet {
 impl Kubelet {
     /// Returns a cluster without nodes.
     #[must_use]
-    pub fn new(pods: PodPace) -> Self {
+    pub fn new(pods: PodPace, types: Arc<Catalog>) -> Self {
         Self {
             pods,
             karpenter: Karpenter::new(),
+            types,
             vms: BTreeMap::new(),
             names: 0,
         }
@@ -86,7 +92,8 @@ impl Kubelet {
         for event in events {
             match event {
                 MachineEvent::Boots { pool, joins } => {
-                    self.vms.insert(pool.name.clone(), Vm::boots(&pool, joins));
+                    let vm = Vm::boots(&pool, self.gpus(&pool), joins);
+                    self.vms.insert(pool.name.clone(), vm);
                 }
                 MachineEvent::Ends { pool } => {
                     if let Some(vm) = self.vms.get_mut(&pool) {
@@ -116,6 +123,13 @@ impl Kubelet {
             .values()
             .filter(|vm| vm.is_karpenters && vm.ended.is_none());
         all.map(|vm| vm.pool.name.as_str())
+    }
+
+    /// Number of GPUs of a machine.
+    fn gpus(&self, pool: &Instance) -> u32 {
+        let name = pool.instance_type.as_deref().unwrap_or_default();
+        let known = self.types.lookup(Cloud::Azure, name);
+        known.map_or(0, InstanceType::nvidia_gpus)
     }
 
     fn fresh_name(&mut self) -> String {

@@ -3,6 +3,8 @@
 //! | command | what it does |
 //! |---|---|
 //! | `apply workspace NAME inference\|configured\|large\|template\|tuning [COUNT]` | as a user |
+//! | `apply workspace NAME on TYPE` | as a user, with another instance type |
+//! | `types TEXT` | the workspace controller restarts with this file of instance types |
 //! | `configure TEXT`, `configure` | a user writes the ConfigMap of configured Workspaces, or deletes it |
 //! | `apply machine\|nodeclaim NAME` | a claim alone |
 //! | `claims machine\|nodeclaim` | the workspace controller restarts with this kind |
@@ -67,6 +69,18 @@ pub fn play(text: &str) -> Result<String, String> {
 
 fn command(world: &mut World, words: &[&str]) -> Result<String, String> {
     match words {
+        ["apply", "workspace", name, "on", instance_type] => {
+            let mut value = fixtures::inference(name, fixtures::SMALL_PRESET, 1);
+            value["resource"]["instanceType"] = json!(instance_type);
+            world
+                .apply_workspace(NAMESPACE, name, &value, 1)
+                .map_err(|e| e.to_string())
+                .map(|()| String::new())
+        }
+        ["types", text @ ..] => world
+            .use_types(&text.join(" "))
+            .map_err(|e| e.to_string())
+            .map(|()| String::new()),
         ["apply", "workspace", name, what] => apply_workspace(world, name, what, "1"),
         ["apply", "workspace", name, what, count] => apply_workspace(world, name, what, count),
         ["apply", "machine", name] => {

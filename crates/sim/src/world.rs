@@ -112,7 +112,7 @@ impl World {
             now,
             api: ApiServer::new(now),
             cloud,
-            kubelet: Kubelet::new(setup.pods.clone()),
+            kubelet: Kubelet::new(setup.pods.clone(), setup.workspaces.instance_types.clone()),
             registry: SimRegistry::default(),
             trouble: Trouble::default(),
             skew: setup.skew,

@@ -3,6 +3,7 @@
 
 mod helm;
 mod options;
+mod own_types;
 mod programs;
 
 use std::time::Duration;

@@ -4,12 +4,13 @@ mod downloads;
 mod offerings;
 mod upgrades;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use admission::table::CeilingArgs;
 use clap::{Parser, ValueEnum};
 use downloads::DownloadArgs;
-use instance_types::Cloud;
+use instance_types::{Catalog, Cloud};
 use jiff::SignedDuration;
 use kaito_api::NodeClassRef;
 use offerings::OfferingArgs;
@@ -40,9 +41,12 @@ pub struct Args {
     /// Settings of NodeClaims.
     #[command(flatten)]
     pub node_claims: NodeClaimArgs,
-    /// Cloud whose instance types are used: azure, aws, gcp or arc.
+    /// Cloud whose instance types are used: azure, aws, gcp, arc or other.
     #[arg(long, env = "CLOUD_PROVIDER", default_value = "azure")]
     pub cloud_provider: Cloud,
+    /// Instance types of the administrator.
+    #[command(flatten)]
+    pub instance_types: operator_runtime::InstanceTypeArgs,
     /// Default image family of nodes: ubuntu or azurelinux.
     #[arg(long, env = "DEFAULT_NODE_IMAGE_FAMILY", default_value = "ubuntu", value_parser = ["ubuntu", "azurelinux"])]
     pub default_node_image_family: String,
@@ -199,7 +203,7 @@ pub struct IsolationArgs {
 impl Args {
     /// Returns the planner's settings. They have no image volumes until the API server has been asked.
     #[must_use]
-    pub fn settings(&self, images: Images) -> Settings {
+    pub fn settings(&self, images: Images, instance_types: Arc<Catalog>) -> Settings {
         Settings {
             mode: match self.node_provisioner {
                 Provisioner::Machine => ProvisionerMode::Machine,
@@ -209,6 +213,7 @@ impl Args {
             node_claims: self.node_claims.options(),
             offerings: self.offerings.allowed(),
             cloud: self.cloud_provider,
+            instance_types,
             max_nodes: self.max_nodes_per_workspace,
             ceilings: self.ceilings.ceilings(),
             tuning_node_retention: self.tuning_node_retention,
@@ -242,8 +247,11 @@ mod tests {
     fn downloads(flags: &[&str]) -> Result<Downloads, String> {
         let args = Args::try_parse_from([&["workspace-controller"], flags].concat());
         args.map(|args| {
-            args.settings(Images::of_registry("registry.example.com/kaito", "0.1.0"))
-                .downloads
+            args.settings(
+                Images::of_registry("registry.example.com/kaito", "0.1.0"),
+                Arc::default(),
+            )
+            .downloads
         })
         .map_err(|error| error.to_string())
     }
@@ -271,7 +279,12 @@ mod tests {
     fn names_that_upstream_uses_for_the_provisioner_are_accepted() {
         let of = |flags: &[&str]| {
             Args::try_parse_from([&["workspace-controller"], flags].concat())
-                .map(|args| args.settings(Images::of_registry("registry.example.com/kaito", "0.1.0")))
+                .map(|args| {
+                    args.settings(
+                        Images::of_registry("registry.example.com/kaito", "0.1.0"),
+                        Arc::default(),
+                    )
+                })
                 .map_err(|error| error.to_string())
         };
         assert_eq!(of(&[]).unwrap().mode, ProvisionerMode::NodeClaim);
@@ -346,6 +359,7 @@ mod tests {
             "node-capacity-types",
             "node-zones",
             "capacity-config-map",
+            "instance-types-dir",
             "workspace-node-ceiling",
             "workspace-price-ceiling",
             "namespace-node-ceiling",

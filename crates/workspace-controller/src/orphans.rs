@@ -5,14 +5,13 @@ use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use instance_types::Cloud;
 use jiff::Timestamp;
 use kaito_api::{Claim, ClaimKind, ClaimObject, Workspace};
 use kube::Client;
 use operator_runtime::{Cache, Enqueuer, Error, Key, Reconciler, Watched, live};
 use plan::{Kind, NoCloud, Plan};
 use telemetry::{Counter, Metrics};
-use workspace_plan::{ClaimOwner, ObservedClaim, OrphanMemory, Ownership};
+use workspace_plan::{ClaimOwner, ObservedClaim, OrphanMemory, Ownership, Settings};
 
 /// The queues of the collectors of both kinds.
 #[derive(Clone, Debug)]
@@ -35,18 +34,23 @@ impl OrphanEnqueuers {
 pub(crate) struct OrphanShare {
     workspaces: Cache<Workspace>,
     client: Client,
-    cloud: Cloud,
+    settings: Settings,
     started: Instant,
     memory: Mutex<OrphanMemory>,
     deletions: Counter<1>,
 }
 
 impl OrphanShare {
-    pub(crate) fn new(workspaces: Cache<Workspace>, client: Client, cloud: Cloud, metrics: &Metrics) -> Self {
+    pub(crate) fn new(
+        workspaces: Cache<Workspace>,
+        client: Client,
+        settings: Settings,
+        metrics: &Metrics,
+    ) -> Self {
         Self {
             workspaces,
             client,
-            cloud,
+            settings,
             started: Instant::now(),
             memory: Mutex::default(),
             deletions: metrics.counter(
@@ -116,7 +120,7 @@ impl<K: ClaimObject + Watched> Reconciler for Orphans<K> {
     }
 
     fn plan(&self, _: Timestamp, observed: &ObservedClaim) -> Plan {
-        workspace_plan::plan_claim(observed, self.share.cloud)
+        workspace_plan::plan_claim(observed, &self.share.settings)
     }
 
     async fn call(&self, _: &K, call: NoCloud) -> Result<Option<Duration>, Error> {

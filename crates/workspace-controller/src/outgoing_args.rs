@@ -64,8 +64,11 @@ mod tests {
     fn outgoing(flags: &[&str]) -> Result<Outgoing, String> {
         let args = crate::args::Args::try_parse_from([&["workspace-controller"], flags].concat());
         args.map(|args| {
-            args.settings(render::Images::of_registry("registry.example.com/kaito", "0.1.0"))
-                .outgoing
+            args.settings(
+                render::Images::of_registry("registry.example.com/kaito", "0.1.0"),
+                Default::default(),
+            )
+            .outgoing
         })
         .map_err(|error| error.to_string())
     }

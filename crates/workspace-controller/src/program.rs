@@ -26,11 +26,13 @@ const GRACE: Duration = Duration::from_secs(20);
 /// Runs the program until SIGTERM or SIGINT, or until the lease is lost.
 ///
 /// # Errors
-/// An image has no reference, an address cannot be bound, the API server does not respond, or a task fails.
+/// An image has no reference, or a file of instance types has a problem. An address cannot be bound, the API server does not
+/// respond, or a task fails.
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let mut settings = args.settings(args.images.images()?);
     operator_runtime::install_tls_provider();
     let _guard = telemetry::init(&args.telemetry, NAME)?;
+    let instance_types = args.instance_types.load()?;
+    let mut settings = args.settings(args.images.images()?, instance_types);
     let (metrics, readiness, liveness) = (Metrics::new(), Readiness::new(), Checks::new());
     let mut tasks = Tasks::new()?;
     let encode = metrics.clone();
@@ -94,7 +96,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let share = Arc::new(OrphanShare::new(
         source.workspaces.clone(),
         runtime.client().clone(),
-        settings.cloud,
+        settings.clone(),
         &metrics,
     ));
     let loop_settings = ControllerSettings {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use instance_types::{Cloud, InstanceType};
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -60,7 +61,7 @@ impl<'a> PlanContext<'a> {
                 downloads: settings.downloads.clone(),
                 outgoing: settings.outgoing.clone(),
                 claimed: settings.mode.claim_kind().is_some(),
-                aks: settings.cloud == instance_types::Cloud::Azure,
+                aks: settings.cloud == Cloud::Azure,
                 image_volumes: settings.image_volumes,
                 isolation: settings.isolation(&observed.claims),
             },
@@ -111,6 +112,11 @@ impl<'a> PlanContext<'a> {
     /// Returns true if nodes are created for the Workspace; false if users bring their own.
     pub(crate) fn creates_nodes(&self) -> bool {
         self.settings.mode.claim_kind().is_some()
+    }
+
+    /// Looks an instance type of the cloud up.
+    pub(crate) fn instance_type(&self, name: &str) -> Option<&'a InstanceType> {
+        self.settings.instance_types.lookup(self.settings.cloud, name)
     }
 
     /// The Workspace's tuning Job.

@@ -1,6 +1,6 @@
 //! The comparison of instance types for the work of a Workspace, where another type than the named one is looked for.
 
-use instance_types::{Catalog, InstanceType};
+use instance_types::InstanceType;
 use preset_catalog::Preset;
 use preset_catalog::estimate::{DEFAULT_CONTEXT_TOKENS, EngineOptions};
 use preset_catalog::fit::{FitOptions, FitReport, Purpose, compare_instance_types};
@@ -28,12 +28,9 @@ pub(crate) enum NodeWork<'a> {
 }
 
 /// Instance types of the cloud.
-pub(crate) fn types(context: &PlanContext<'_>) -> Vec<&'static InstanceType> {
-    let catalog = Catalog::embedded();
-    catalog.map_or_else(
-        |_| Vec::new(),
-        |catalog| catalog.of(context.settings.cloud).collect(),
-    )
+pub(crate) fn types<'a>(context: &PlanContext<'a>) -> Vec<&'a InstanceType> {
+    let settings = context.settings;
+    settings.instance_types.of(settings.cloud).collect()
 }
 
 /// Compares the instance types for the work; `None` for pods of the user's own.

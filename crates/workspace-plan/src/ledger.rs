@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use instance_types::Cloud;
 use kaito_api::Claim;
 
 use crate::ceiling::{CeilingRefusal, Cost, refuse};
@@ -87,8 +86,8 @@ struct Held {
 struct Existing(Vec<(String, u64)>);
 
 impl Existing {
-    fn new(cloud: Cloud, claims: &[Claim]) -> Self {
-        let price = |claim| price::of_claim(cloud, claim).unwrap_or_default();
+    fn new(settings: &Settings, claims: &[Claim]) -> Self {
+        let price = |claim| price::of_claim(settings, claim).unwrap_or_default();
         let all = claims.iter().map(|claim| (claim.name().to_owned(), price(claim)));
         Self(all.collect())
     }
@@ -113,7 +112,7 @@ impl SpendLedger {
     ) -> (Grant, Vec<Wake>) {
         let account = self.accounts.entry(request.namespace.clone()).or_default();
         account.held.retain(|held| now < held.until);
-        let existing = Existing::new(settings.cloud, existing);
+        let existing = Existing::new(settings, existing);
         let wanted = Granted {
             claims: request.claims.iter().cloned().collect(),
             usd_micros_each: request.usd_micros_each.unwrap_or_default(),

@@ -50,6 +50,8 @@ mod rung;
 mod settings;
 mod shortage;
 mod status;
+#[cfg(test)]
+mod testing;
 mod unavailable;
 mod upgrade_queue;
 mod upgrade_request;

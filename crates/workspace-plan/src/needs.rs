@@ -35,7 +35,7 @@ pub(crate) fn of(now: Timestamp, observed: &Observed, settings: &Settings) -> Ne
         namespace: context.workspace().namespace().to_owned(),
         workspace: context.workspace().name().to_owned(),
         claims: needed.map(|(_, name)| name).collect(),
-        usd_micros_each: price::of(settings.cloud, &desired.hardware.instance_type),
+        usd_micros_each: price::of(settings, &desired.hardware.instance_type),
         instance_type: desired.hardware.instance_type,
     })
 }

@@ -1,16 +1,15 @@
 //! Facts about one Node.
 
-use instance_types::{Catalog, Cloud};
 use k8s_openapi::api::core::v1::Node;
 use kaito_api::{labels, quantity};
 use render::Hardware;
 
+use crate::context::PlanContext;
 use crate::metadata;
 
 /// Hardware of an instance type, if the tables know it.
-pub(crate) fn known(cloud: Cloud, instance_type: &str) -> Option<Hardware> {
-    let catalog = Catalog::embedded().ok()?;
-    catalog.lookup(cloud, instance_type).map(Hardware::from)
+pub(crate) fn known(context: &PlanContext<'_>, instance_type: &str) -> Option<Hardware> {
+    context.instance_type(instance_type).map(Hardware::from)
 }
 
 /// Name of the Node.

@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use instance_types::Cloud;
 use kaito_api::{Claim, ClaimKind, event_reasons, labels, names};
 use plan::{Event, Plan};
 
@@ -14,6 +13,7 @@ use crate::build;
 use crate::claims;
 use crate::metadata::{is_live, label};
 use crate::price;
+use crate::settings::Settings;
 
 /// Time that this process must have seen a claim without its Workspace. A cache shows a new Workspace by then.
 const SEEN_FOR: Duration = Duration::from_mins(2);
@@ -82,7 +82,7 @@ pub enum Ownership {
 
 /// Plans for one claim.
 #[must_use]
-pub fn plan_claim(observed: &ObservedClaim, cloud: Cloud) -> Plan {
+pub fn plan_claim(observed: &ObservedClaim, settings: &Settings) -> Plan {
     let claim = &observed.claim;
     let mut plan = Plan::default();
     match observed.ownership {
@@ -94,7 +94,7 @@ pub fn plan_claim(observed: &ObservedClaim, cloud: Cloud) -> Plan {
             plan.requeue = Some(time.max(SOON));
         }
         Ownership::Orphaned => {
-            let message = message(claim, cloud);
+            let message = message(claim, settings);
             plan.add_reason("orphaned_claim", &message);
             plan.writes = vec![build::delete_claim(claim)];
             plan.events = vec![Event::warning(event_reasons::ORPHANED_CLAIM_DELETED, message)];
@@ -106,10 +106,10 @@ pub fn plan_claim(observed: &ObservedClaim, cloud: Cloud) -> Plan {
 /// Shortest pause, so that rounding never causes a busy loop.
 const SOON: Duration = Duration::from_secs(1);
 
-fn message(claim: &Claim, cloud: Cloud) -> String {
+fn message(claim: &Claim, settings: &Settings) -> String {
     let metadata = claim.metadata();
     let owner = |key| label(metadata, key).unwrap_or_default();
-    let price = price::of_claim(cloud, claim).map_or_else(|| "an unknown price".to_owned(), price::shown);
+    let price = price::of_claim(settings, claim).map_or_else(|| "an unknown price".to_owned(), price::shown);
     format!(
         "{} {} was made for Workspace {}/{}, which is gone. It is deleted. Its node, {}, costs {price}.",
         claim.claim_kind().as_str(),

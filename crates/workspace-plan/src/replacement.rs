@@ -2,7 +2,7 @@
 //!
 //! The choice is made once. Then the claims record it, which users cannot write. So a price that changes moves nothing.
 
-use instance_types::{Catalog, InstanceType};
+use instance_types::InstanceType;
 use kaito_api::conditions::WorkspaceReason;
 use preset_catalog::fit::{FitReport, RetiredTypes, like_for_like};
 
@@ -15,13 +15,13 @@ use crate::problem::Problem;
 ///
 /// # Errors
 /// When none is recorded, and none may be chosen.
-pub(crate) fn of(
-    context: &PlanContext<'_>,
+pub(crate) fn of<'a>(
+    context: &PlanContext<'a>,
     retired: &InstanceType,
     recorded: Option<&str>,
     work: NodeWork<'_>,
-) -> Result<&'static InstanceType, Problem> {
-    if let Some(recorded) = recorded.and_then(|name| lookup(context, name)) {
+) -> Result<&'a InstanceType, Problem> {
+    if let Some(recorded) = recorded.and_then(|name| context.instance_type(name)) {
         return Ok(recorded);
     }
     let chosen = match context.settings.retired_types {
@@ -31,15 +31,15 @@ pub(crate) fn of(
     chosen.ok_or_else(|| refused(context, retired, work))
 }
 
-fn chosen(
-    context: &PlanContext<'_>,
+fn chosen<'a>(
+    context: &PlanContext<'a>,
     retired: &InstanceType,
     work: NodeWork<'_>,
-) -> Option<&'static InstanceType> {
+) -> Option<&'a InstanceType> {
     let same = |floor| like_for_like(&fits::types(context), retired, floor);
     let sized = |report: &FitReport| {
         let (found, _) = report.replacement(retired)?;
-        lookup(context, &found.name)
+        context.instance_type(&found.name)
     };
     match work {
         NodeWork::Template => same(None),
@@ -51,10 +51,6 @@ fn chosen(
             is_bypassed.then(|| same(None)).flatten()
         }),
     }
-}
-
-fn lookup(context: &PlanContext<'_>, name: &str) -> Option<&'static InstanceType> {
-    Catalog::embedded().ok()?.lookup(context.settings.cloud, name)
 }
 
 fn refused(context: &PlanContext<'_>, retired: &InstanceType, work: NodeWork<'_>) -> Problem {

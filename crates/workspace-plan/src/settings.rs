@@ -1,8 +1,9 @@
 //! Settings that an administrator chooses and the program parses.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
-use instance_types::{Ceilings, Cloud};
+use instance_types::{Catalog, Ceilings, Cloud};
 use jiff::SignedDuration;
 use kaito_api::{AllowedOfferings, Claim, ClaimKind, NodeClassRef, labels};
 use preset_catalog::EngineImage;
@@ -120,6 +121,8 @@ pub struct Settings {
     pub offerings: AllowedOfferings,
     /// Cloud whose instance types are used.
     pub cloud: Cloud,
+    /// The built-in instance types and those of the administrator.
+    pub instance_types: Arc<Catalog>,
     /// Default image family of nodes: `ubuntu` or `azurelinux`.
     pub node_image_family: String,
     /// Most nodes of one Workspace.

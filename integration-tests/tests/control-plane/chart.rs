@@ -44,6 +44,7 @@ async fn every_example_of_values_is_installed() -> Result<()> {
         .await;
     let refusal = format!("{:#}", refusal.err().context("the chart needs no registry")?);
     ensure!(refusal.contains("set image.registry=REGISTRY"), "{refusal}");
+    own_instance_types_reach_both_programs(&helm, chart).await?;
     let examples = examples()?;
     ensure!(examples.len() >= 8, "{examples:?}");
     for values in &examples {
@@ -53,6 +54,67 @@ async fn every_example_of_values_is_installed() -> Result<()> {
             .with_context(|| values.to_owned())?;
     }
     println!("{} examples of values are installed", examples.len());
+    Ok(())
+}
+
+/// Files of instance types are mounted in both programs that read them, and a change replaces their pods.
+async fn own_instance_types_reach_both_programs(helm: &Helm, chart: &str) -> Result<()> {
+    let rendered = async |settings: &[&str]| -> Result<Vec<Value>> {
+        let common = [
+            "template",
+            "kaito",
+            chart,
+            "--set=nodeProvisioner=byo",
+            "--set=image.registry=registry.example.com/kaito",
+        ];
+        let text = helm.run(&[&common, settings].concat()).await?;
+        Ok(serde_saphyr::from_multiple(&text)?)
+    };
+    let digests = async |text: &str| -> Result<Vec<Value>> {
+        let setting = format!("--set=instanceTypes.files.ours\\.yaml={text}");
+        let objects = rendered(&[&setting]).await?;
+        let named = |kind: &str, name: &str| {
+            let mut all = objects.iter();
+            let found = all.find(|object| object["kind"] == kind && object["metadata"]["name"] == name);
+            found.with_context(|| format!("no {kind} {name}"))
+        };
+        let files = &named("ConfigMap", "kaito-instance-types")?["data"]["ours.yaml"];
+        ensure!(files.as_str().is_some_and(|file| file.trim() == text), "{files}");
+        let mut digests = Vec::new();
+        for name in ["kaito-workspace-controller", "kaito-preset-registry"] {
+            let template = &named("Deployment", name)?["spec"]["template"];
+            let pod = template["spec"].to_string();
+            for part in [
+                "--instance-types-dir=/etc/kaito/instance-types",
+                r#""mountPath":"/etc/kaito/instance-types""#,
+                r#"{"configMap":{"name":"kaito-instance-types"},"name":"instance-types"}"#,
+            ] {
+                ensure!(pod.contains(part), "{name} lacks {part}: {pod}");
+            }
+            digests.push(template["metadata"]["annotations"]["kaito.sh/instance-types-digest"].clone());
+        }
+        Ok(digests)
+    };
+    let first = digests("cloud: azure").await?;
+    let second = digests("cloud: aws").await?;
+    ensure!(
+        first.iter().all(Value::is_string) && first[0] == first[1] && first[0] != second[0],
+        "{first:?} {second:?}"
+    );
+    let without = rendered(&[]).await?;
+    ensure!(
+        !json!(without).to_string().contains("instance-types-d"),
+        "without files"
+    );
+    let both = [
+        "--set=instanceTypes.files.a\\.yaml=x",
+        "--set=instanceTypes.configMap=ours",
+    ];
+    let refusal = rendered(&both).await.err().context("two sources")?;
+    ensure!(
+        format!("{refusal:#}").contains("must have one source"),
+        "{refusal:#}"
+    );
     Ok(())
 }
 

@@ -30,6 +30,7 @@ mod money;
 mod node_claims;
 mod node_classes;
 mod offerings;
+mod own_types;
 mod plugin;
 mod power;
 mod probes;

@@ -299,6 +299,7 @@ fn plan(observed: &Observed) -> plan::Plan {
         node_claims: render::NodeClaimOptions::default(),
         offerings: Default::default(),
         cloud: Cloud::Azure,
+        instance_types: instance_types::Catalog::embedded().unwrap().clone().into(),
         tuning_node_retention: Default::default(),
         // Presets that the default image cannot serve have pods with other images.
         engine: EngineImage::KAITO_BASE.stated(None, Some(true)),

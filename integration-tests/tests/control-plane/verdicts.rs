@@ -39,7 +39,8 @@ pub(crate) async fn tried(
     Ok(Err(status["message"].as_str().unwrap_or_default().to_owned()))
 }
 
-fn on(instance_type: &str, preset: &str, name: &str) -> Value {
+/// A Workspace that serves a preset on an instance type.
+pub(crate) fn on(instance_type: &str, preset: &str, name: &str) -> Value {
     let object = with(
         admission_cases::inference(),
         "/resource/instanceType",

@@ -154,10 +154,13 @@ fn nodes_and_context(fit: &Fit) -> String {
 
 fn instance_type_tables(types: &instance_types::Catalog) -> String {
     let mut text = "## Instance types\n\nList prices are on demand with Linux and go out of date; where a price is absent it \
-                    is not known.\n"
+                    is not known. An administrator adds instance types and prices in [files](capacity.md#your-own-instance-types).\n"
         .to_owned();
     for cloud in Cloud::ALL {
         let of_cloud: Vec<_> = types.of(cloud).collect();
+        if of_cloud.is_empty() {
+            continue;
+        }
         let price = of_cloud
             .iter()
             .find_map(|instance_type| instance_type.list_price.as_ref());

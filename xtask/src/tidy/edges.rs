@@ -76,7 +76,7 @@ pub(super) const TABLE: &[Allowed] = &[
     allow("preset-registry-api", &["instance-types", "preset-catalog"]),
     Allowed {
         package: "operator-runtime",
-        uses: &["plan", "serve", "telemetry"],
+        uses: &["instance-types", "plan", "serve", "telemetry"],
         tests_use: &["kaito-api"],
     },
     Allowed {

@@ -8,7 +8,6 @@ use kaito_api::labels;
 use kube::api::ObjectMeta;
 use serde_json::{Value, json};
 
-use super::capacity;
 use crate::config::BootMode;
 use crate::world::NodePlan;
 use crate::world::pool::parse_taint;
@@ -69,7 +68,7 @@ pub(super) fn labels(plan: &NodePlan) -> BTreeMap<String, String> {
         ("failure-domain.beta.kubernetes.io/region", &plan.location),
     ];
     all.extend(own.map(|(key, value)| (key.to_owned(), value.to_owned())));
-    if capacity::of(&plan.vm_size).gpus > 0 {
+    if plan.capacity.gpus > 0 {
         all.insert("kubernetes.azure.com/accelerator".to_owned(), "nvidia".to_owned());
     }
     all
@@ -77,7 +76,7 @@ pub(super) fn labels(plan: &NodePlan) -> BTreeMap<String, String> {
 
 /// The status of a new node. With a time it has conditions too; without, KWOK sets them.
 pub(super) fn status(plan: &NodePlan, conditions_at: Option<Timestamp>) -> Value {
-    let capacity = capacity::of(&plan.vm_size);
+    let capacity = plan.capacity;
     let mut resources = json!({
         "cpu": capacity.cpus.to_string(),
         "memory": format!("{}Gi", capacity.memory_gib),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use local_cluster::{DevicePlugin, NodeHost, NodeOptions, NodeTaint};
 
-use super::{capacity, node};
+use super::node;
 use crate::config::BootMode;
 use crate::world::NodePlan;
 use crate::world::pool::parse_taint;
@@ -41,7 +41,7 @@ impl RealNodes {
 
 /// The program that advertises GPUs. It is built beside this one.
 fn device_plugin(plan: &NodePlan) -> Option<DevicePlugin> {
-    let gpus = capacity::of(&plan.vm_size).gpus;
+    let gpus = plan.capacity.gpus;
     if gpus == 0 || plan.mode == BootMode::NoGpus {
         return None;
     }

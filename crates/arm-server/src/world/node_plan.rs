@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::capacity::Capacity;
 use crate::config::BootMode;
 
 /// A node to boot.
@@ -14,6 +15,7 @@ pub(crate) struct NodePlan {
     pub(crate) cluster: String,
     pub(crate) location: String,
     pub(crate) vm_size: String,
+    pub(crate) capacity: Capacity,
     pub(crate) system: bool,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) taints: Vec<String>,

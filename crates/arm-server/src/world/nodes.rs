@@ -127,6 +127,7 @@ impl World {
             cluster: group,
             location: self.site.location.clone(),
             vm_size: pool.vm_size().to_owned(),
+            capacity: super::capacity::of(&self.types, pool.vm_size()),
             system: pool.properties.get("mode").and_then(Value::as_str) == Some("System"),
             labels: labels
                 .into_iter()

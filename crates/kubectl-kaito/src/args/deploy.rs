@@ -23,7 +23,7 @@ pub(crate) struct DeployArgs {
     /// Instance type; the default is the cheapest that fits, one node before several. May be repeated.
     #[arg(long = "instance-type", value_name = "NAME")]
     pub(crate) instance_types: Vec<String>,
-    /// Cloud whose instance types are compared: azure, aws, gcp or arc.
+    /// Cloud whose instance types are compared: azure, aws, gcp, arc or other.
     #[arg(long, default_value = "azure")]
     pub(crate) cloud: Cloud,
     /// Tokens of prompt and completion together that must fit.

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod examples;
+mod own_types;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ fn run_with(args: &[&str], input: &str) -> Ran {
         .args(args)
         .current_dir(tests())
         .env_remove("KAITO_REGISTRY")
+        .env_remove("KAITO_INSTANCE_TYPE_TABLE")
         .env("NO_PROXY", "*")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -355,11 +357,9 @@ fn what_can_t_be_answered_ends_with_2() {
 }
 
 /// A registry in this process; it ends with the runtime of the test.
-async fn registry() -> String {
+async fn registry(options: ServerOptions) -> String {
     let metrics = Metrics::new();
-    let server = PresetServer::prepare(ServerOptions::default(), &metrics)
-        .await
-        .unwrap();
+    let server = PresetServer::prepare(options, &metrics).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let gate = Readiness::new().gate("grpc");
@@ -374,7 +374,7 @@ async fn registry() -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registry_gives_the_same_answers() {
-    let address = registry().await;
+    let address = registry(ServerOptions::default()).await;
     let questions: [&[&str]; 7] = [
         &["presets", "list", "-o", "json"],
         &["presets", "show", "phi-4"],

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod credentials;
+mod own_types;
 
 use admission::table::{TableOptions, Unlisted, WeightSource};
 use admission_cases::{Case, Expect};

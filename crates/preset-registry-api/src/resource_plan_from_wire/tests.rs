@@ -10,7 +10,9 @@ use prost::Message as _;
 use super::*;
 
 fn plans() -> Vec<FitReport> {
+    let prices = "cloud: azure\nprices: {region: r, as_of: '2026-11-30', source: s}\nusd_per_hour: {Standard_NC24ads_A100_v4: 1}\n";
     let types = instance_types::Catalog::embedded().unwrap();
+    let types = types.with_files([("ours.yaml", prices)]).unwrap().catalog;
     let options = [
         (2048, FitOptions::default()),
         (

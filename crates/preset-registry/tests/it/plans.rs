@@ -3,6 +3,7 @@
 use instance_types::Cloud;
 use preset_catalog::Catalog;
 use preset_catalog::fit::{FitOptions, FitReport, compare_instance_types};
+use preset_registry::ServerOptions;
 use preset_registry_api::v1::plan_resources_request::Model;
 use preset_registry_api::v1::{PlanResourcesRequest, PresetOrigin};
 use tonic::{Code, Status};
@@ -71,6 +72,38 @@ async fn a_preset_may_come_with_the_request() {
     assert_eq!(plan.best().unwrap().1.placement.nodes, 1);
 }
 
+/// A registry with an administrator's instance type.
+#[tokio::test]
+async fn own_types_are_planned_and_suggested() {
+    let file = "cloud: other\ninstance_types:\n- {name: gpu-vr300x8, gpus: 8, gpu_memory_gib: 288, gpu_model: NVIDIA VR300, \
+                vendor: nvidia, compute_capability: '12.1'}\n";
+    let types = instance_types::Catalog::embedded().unwrap();
+    let types = types.with_files([("ours.yaml", file)]).unwrap().catalog;
+    let running = Running::with(ServerOptions {
+        instance_types: types.into(),
+        ..ServerOptions::default()
+    })
+    .await;
+    let of_other = |instance_types: &[&str]| PlanResourcesRequest {
+        cloud: "other".to_owned(),
+        instance_types: instance_types.iter().map(ToString::to_string).collect(),
+        ..named("llama-3.3-70b-instruct")
+    };
+    let report = plan(&running, of_other(&[])).await.unwrap();
+    let (found, fit) = report.best().unwrap();
+    assert_eq!(
+        (found.name.as_str(), found.file.as_deref()),
+        ("gpu-vr300x8", Some("ours.yaml"))
+    );
+    assert_eq!((fit.placement.nodes, fit.usd_micros_per_hour), (1, None));
+    let status = plan(&running, of_other(&["gpu-vr300x9"])).await.unwrap_err();
+    assert!(
+        status.message().contains("did you mean gpu-vr300x8?"),
+        "{}",
+        status.message()
+    );
+}
+
 #[tokio::test]
 async fn bad_questions_say_what_is_wrong() {
     let running = Running::start().await;
@@ -80,7 +113,7 @@ async fn bad_questions_say_what_is_wrong() {
                 cloud: "moon".to_owned(),
                 ..named("phi-4")
             },
-            "cloud is refused: unknown cloud `moon`; expected azure, aws, gcp or arc",
+            "cloud is refused: unknown cloud `moon`; expected azure, aws, gcp, arc or other",
         ),
         (
             PlanResourcesRequest {

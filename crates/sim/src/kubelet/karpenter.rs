@@ -127,7 +127,8 @@ impl Kubelet {
                     Attempt::Silent => Timestamp::MAX,
                     _ => after(now, pace.join),
                 };
-                let vm = Vm::of_karpenter(&instance(target, claim), joins);
+                let instance = instance(target, claim);
+                let vm = Vm::of_karpenter(&instance, self.gpus(&instance), joins);
                 let _ = api.edit(ACTOR, target, |claim| {
                     json::set(claim, &["status", "providerID"], json!(vm.provider_id()));
                     set_condition(claim, "Launched", "True", "Launched", "", now);

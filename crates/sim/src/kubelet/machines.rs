@@ -2,7 +2,6 @@
 
 use super::machine_faults::MachineFaults;
 use cloudprovider::Instance;
-use instance_types::{Catalog, Cloud};
 use jiff::Timestamp;
 use kaito_api::labels;
 use serde_json::{Map, Value, json};
@@ -15,6 +14,8 @@ pub(crate) const KARPENTERS_PREFIX: &str = "karpenter-";
 pub struct Vm {
     /// The pool as it was requested.
     pub pool: Instance,
+    /// Number of GPUs that its device plugin offers.
+    pub gpus: u32,
     /// Time at which its kubelet registers.
     pub joins: Timestamp,
     /// Set once it has registered.
@@ -34,9 +35,10 @@ pub struct Vm {
 impl Vm {
     /// Returns a machine that boots.
     #[must_use]
-    pub fn boots(pool: &Instance, joins: Timestamp) -> Self {
+    pub fn boots(pool: &Instance, gpus: u32, joins: Timestamp) -> Self {
         Self {
             pool: pool.clone(),
+            gpus,
             joins,
             joined: false,
             ended: None,
@@ -49,10 +51,10 @@ impl Vm {
 
     /// Returns a machine of a Karpenter that boots.
     #[must_use]
-    pub(super) fn of_karpenter(pool: &Instance, joins: Timestamp) -> Self {
+    pub(super) fn of_karpenter(pool: &Instance, gpus: u32, joins: Timestamp) -> Self {
         Self {
             is_karpenters: true,
-            ..Self::boots(pool, joins)
+            ..Self::boots(pool, gpus, joins)
         }
     }
 
@@ -74,16 +76,6 @@ impl Vm {
         } else {
             provider_id(&self.pool.name)
         }
-    }
-
-    /// Number of GPUs that its device plugin offers.
-    #[must_use]
-    pub fn gpus(&self) -> u32 {
-        let size = self.pool.instance_type.as_deref().unwrap_or_default();
-        Catalog::embedded()
-            .ok()
-            .and_then(|catalog| catalog.lookup(Cloud::Azure, size))
-            .map_or(0, instance_types::InstanceType::nvidia_gpus)
     }
 
     /// Returns the Node as its kubelet registers it.

@@ -54,8 +54,8 @@ fn live(vm: &mut Vm, now: Timestamp, pace: &Pace, api: &mut ApiServer, due: &mut
         if now >= readies {
             set_ready(api, &node, "True", "KubeletReady", now);
         }
-        if now >= offers && vm.gpus() > 0 {
-            offer(api, &node, vm.gpus(), vm.faults.lost_gpus);
+        if now >= offers && vm.gpus > 0 {
+            offer(api, &node, vm.gpus, vm.faults.lost_gpus);
         }
     }
     faults::show(vm, now, api, &node, due);

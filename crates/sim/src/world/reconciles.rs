@@ -105,7 +105,7 @@ impl World {
         let Some(observed) = shell.observe_claim(key, now, &self.api) else {
             return Ok(());
         };
-        let plan = workspace_plan::plan_claim(&observed, shell.settings.cloud);
+        let plan = workspace_plan::plan_claim(&observed, &shell.settings);
         if plan.is_noop() && plan.requeue.is_none() {
             return Ok(());
         }

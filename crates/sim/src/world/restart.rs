@@ -1,5 +1,8 @@
 //! Starts and ends of programs, and the objects that an event concerns.
 
+use std::sync::Arc;
+
+use instance_types::{Catalog, CatalogError};
 use jiff::SignedDuration;
 use plan::{Kind, ObjectRef};
 use workspace_plan::{ProvisionerMode, Upgrades};
@@ -136,6 +139,20 @@ impl World {
         self.note(format!("the base image is {image}"));
         self.setup.workspaces.images.base = image.to_owned();
         self.kill(Program::Workspaces);
+    }
+
+    /// Restarts the workspace controller with a file of instance types, all of which the cloud has.
+    ///
+    /// # Errors
+    /// The file is refused.
+    pub fn use_types(&mut self, text: &str) -> Result<(), CatalogError> {
+        let built_in = Catalog::embedded().map_err(Clone::clone)?;
+        let types = Arc::new(built_in.with_files([("types.yaml", text)])?.catalog);
+        self.note("the administrator lists instance types");
+        self.setup.workspaces.instance_types = Arc::clone(&types);
+        self.kubelet.types = types;
+        self.kill(Program::Workspaces);
+        Ok(())
     }
 
     /// Restarts the workspace controller with this time of upgrades, if it is another.

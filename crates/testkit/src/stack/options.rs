@@ -39,6 +39,8 @@ pub struct StackOptions {
     pub hub_endpoint: Option<String>,
     /// Directory of presets of the user's own.
     pub presets_dir: Option<PathBuf>,
+    /// The administrator's file of instance types, all of which the simulated cloud has.
+    pub instance_types: Option<&'static str>,
     /// Lifetime of the registry's own certificates, in seconds.
     pub certificate_lifetime_seconds: u32,
     /// Objects that each controller reconciles concurrently.
@@ -73,6 +75,7 @@ impl Default for StackOptions {
             publish_catalog: false,
             hub_endpoint: None,
             presets_dir: None,
+            instance_types: None,
             certificate_lifetime_seconds: 14 * 24 * 60 * 60,
             concurrency: 16,
             node_provisioner: "machine",

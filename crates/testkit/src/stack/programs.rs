@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::helm::NAMESPACE;
 use super::options::StackOptions;
+use super::own_types::OwnTypes;
 use crate::{Program, Running, TestEnv};
 
 const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000001";
@@ -55,6 +56,7 @@ pub struct Programs {
     /// Metrics and probes of controller, provisioner and registry.
     admin_ports: [u16; 6],
     token_file: PathBuf,
+    instance_types: OwnTypes,
     admin_kubeconfig: PathBuf,
     controller_kubeconfig: PathBuf,
     provisioner_kubeconfig: PathBuf,
@@ -76,6 +78,7 @@ impl Programs {
             .service_account_token(NAMESPACE, "workspace-controller", REGISTRY_HOST, TOKEN_SECONDS)
             .await?;
         std::fs::write(&registry_token, token)?;
+        let instance_types = OwnTypes::write(env, options.instance_types)?;
         let [arm_port, registry_port, admin_ports @ ..] = crate::reserve_ports::<8>()?;
         Ok(Self {
             options,
@@ -84,6 +87,7 @@ impl Programs {
             registry_port,
             admin_ports,
             token_file,
+            instance_types,
             admin_kubeconfig: env.cluster().kubeconfig(),
             controller_kubeconfig: env
                 .service_account_kubeconfig(NAMESPACE, "workspace-controller")
@@ -176,7 +180,8 @@ impl Programs {
     /// # Errors
     /// When the program is not built or cannot be started.
     pub fn start_arm(&self, env: &TestEnv) -> Result<Running> {
-        Program::named("arm-server")
+        self.instance_types
+            .of_cloud(Program::named("arm-server"))
             .args(["--listen", &format!("127.0.0.1:{}", self.arm_port)])
             .args(["--subscription", SUBSCRIPTION, "--resource-group", GROUP])
             .args(["--cluster", CLUSTER, "--location", LOCATION])
@@ -216,7 +221,9 @@ impl Programs {
 
     fn registry(&self, program: Program, address: &str, replica: &str) -> Program {
         let lifetime = self.options.certificate_lifetime_seconds;
-        let mut program = program
+        let mut program = self
+            .instance_types
+            .of_program(program)
             .args(["--grpc-bind-address", address])
             .arg(format!("--ca-config-map={NAMESPACE}/{AUTHORITY}"))
             .arg(format!("--tls-name={REGISTRY_HOST}"))
@@ -265,7 +272,9 @@ impl Programs {
         let other = |flag: &str| args.iter().all(|arg| arg.split('=').next() != Some(flag));
         let images = IMAGES.into_iter().filter(|(flag, _)| other(flag));
         let images: Vec<_> = images.map(|(flag, image)| format!("{flag}={image}")).collect();
-        self.with_admin(Program::named("workspace-controller"), 0)
+        let program = self.with_admin(Program::named("workspace-controller"), 0);
+        self.instance_types
+            .of_program(program)
             .args([
                 "--preset-registry",
                 &format!("https://{}", self.registry_address()),

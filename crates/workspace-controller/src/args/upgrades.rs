@@ -83,8 +83,11 @@ mod tests {
         let of = |flags: &[&str]| {
             Args::try_parse_from([&["workspace-controller"], flags].concat())
                 .map(|args| {
-                    args.settings(render::Images::of_registry("registry.example.com/kaito", "0.1.0"))
-                        .upgrades
+                    args.settings(
+                        render::Images::of_registry("registry.example.com/kaito", "0.1.0"),
+                        Default::default(),
+                    )
+                    .upgrades
                 })
                 .map_err(|error| error.to_string())
         };

@@ -130,7 +130,7 @@ fn check_ceilings(context: &PlanContext<'_>, tried: &[Tried<'_>]) -> Result<(), 
     let refused = tried.iter().filter_map(|(_, desired)| {
         let desired = desired.as_ref().ok()?;
         let name = &desired.hardware.instance_type;
-        let each = price::of(settings.cloud, name);
+        let each = price::of(settings, name);
         let needs = Cost::of(usize::try_from(desired.nodes).unwrap_or(usize::MAX), each);
         let namespace = context.workspace().namespace();
         let refusal = refuse(&settings.ceilings, namespace, name, needs, Cost::default())?;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use instance_types::Catalog;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use kaito_api::labels;
 use plan::Manifest;
@@ -32,10 +31,7 @@ pub(super) fn claimed<'a>(context: &PlanContext<'a>, rungs: &[&'a str]) -> Optio
 
 /// The rung of this name; without one, the first retired rung, for which another type is bought.
 fn place(context: &PlanContext<'_>, rungs: &[&str], recorded: &str) -> Option<usize> {
-    let is_retired = |rung: &&str| {
-        let known = Catalog::embedded().ok()?.lookup(context.settings.cloud, rung);
-        known?.retired.as_ref()
-    };
+    let is_retired = |rung: &&str| context.instance_type(rung)?.retired.as_ref();
     let named = rungs.iter().position(|rung| rung.eq_ignore_ascii_case(recorded));
     named.or_else(|| rungs.iter().position(|rung| is_retired(rung).is_some()))
 }

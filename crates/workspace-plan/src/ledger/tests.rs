@@ -6,36 +6,22 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::settings::{NodeLimit, ProvisionerMode};
+use crate::testing;
 
 const A100: &str = "Standard_NC24ads_A100_v4";
 const SECOND: Duration = Duration::from_secs(1);
 
 fn settings(nodes: Option<u32>, usd: Option<&str>) -> Settings {
+    let namespace = Ceiling {
+        nodes,
+        usd_per_hour: usd.map(|usd| usd.parse().unwrap()),
+    };
     Settings {
-        mode: ProvisionerMode::Machine,
-        node_claims: render::NodeClaimOptions::default(),
-        offerings: Default::default(),
-        cloud: Cloud::Azure,
-        node_image_family: "ubuntu".to_owned(),
-        max_nodes: NodeLimit::default(),
         ceilings: Ceilings {
-            workspace: Ceiling::default(),
-            namespace: Ceiling {
-                nodes,
-                usd_per_hour: usd.map(|usd| usd.parse().unwrap()),
-            },
+            namespace,
+            ..Ceilings::default()
         },
-        tuning_node_retention: Default::default(),
-        engine: Default::default(),
-        retired_types: Default::default(),
-        upgrades: Default::default(),
-        images: render::Images::of_registry("registry.example.com/kaito", "0.1.0"),
-        downloads: render::Downloads::default(),
-        outgoing: render::Outgoing::default(),
-        serving: render::Serving::default(),
-        image_volumes: true,
-        isolation: Default::default(),
+        ..testing::settings()
     }
 }
 
@@ -47,7 +33,7 @@ fn request(workspace: &str, nodes: usize) -> GrantRequest {
             .map(|ordinal| format!("{workspace}-{ordinal}"))
             .collect(),
         instance_type: A100.to_owned(),
-        usd_micros_each: price::of(Cloud::Azure, A100),
+        usd_micros_each: price::of(&testing::settings(), A100),
     }
 }
 
@@ -61,6 +47,24 @@ fn claim(name: &str) -> Claim {
 
 fn is_granted(answer: &(Grant, Vec<Wake>)) -> bool {
     answer.0 == Grant::Granted
+}
+
+#[test]
+fn an_administrators_price_counts_for_nodes_that_exist() {
+    let mut settings = settings(None, Some("8"));
+    let file = "cloud: azure\nprices: {region: r, as_of: 2026-11-30, source: s}\nusd_per_hour: {Standard_NC24ads_A100_v4: 7}\n";
+    let types = settings.instance_types.with_files([("ours.yaml", file)]);
+    settings.instance_types = types.unwrap().catalog.into();
+    let asked = GrantRequest {
+        usd_micros_each: Some(2_000_000),
+        ..request("b", 1)
+    };
+    let (answer, _) = SpendLedger::default().request(&settings, &asked, &[claim("a-0")], SECOND);
+    let Grant::Refused(refusal) = answer else {
+        panic!("granted");
+    };
+    let cause = refusal.problem().cause;
+    assert!(cause.contains("has $1.00/h of $8.00/h left"), "{cause}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use kaito_api::{Machine, NodeClaim};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::testing;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -137,7 +138,7 @@ fn the_deletion_names_the_claim_and_its_price() {
             claim: claim(0),
             ownership,
         };
-        plan_claim(&observed, Cloud::Azure)
+        plan_claim(&observed, &testing::settings())
     };
     let orphaned = plan(Ownership::Orphaned);
     assert_eq!(orphaned.writes, [build::delete_claim(&claim(0))]);

@@ -132,10 +132,12 @@ fn ready(context: &PlanContext<'_>) -> Option<Timestamp> {
 
 /// Returns the list price of all nodes; `None` if it is unknown.
 fn usd_per_hour(context: &PlanContext<'_>, claims: &[&Claim]) -> Option<String> {
-    let cloud = context.settings.cloud;
+    let settings = context.settings;
     let resource = context.workspace().spec.resource.as_ref();
-    let named = resource.and_then(|resource| price::of(cloud, &resource.instance_type));
-    let mut prices = claims.iter().map(|claim| price::of_claim(cloud, claim).or(named));
+    let named = resource.and_then(|resource| price::of(settings, &resource.instance_type));
+    let mut prices = claims
+        .iter()
+        .map(|claim| price::of_claim(settings, claim).or(named));
     let all = prices.try_fold(0_u64, |all, price| Some(all.saturating_add(price?)))?;
     Some(instance_types::dollars(all))
 }

@@ -184,8 +184,7 @@ fn check_offload(
     options: &EngineOptions,
     hardware: &Hardware,
 ) -> Result<(), Problem> {
-    let catalog = instance_types::Catalog::embedded().ok();
-    let kind = catalog.and_then(|all| all.lookup(context.settings.cloud, &hardware.instance_type));
+    let kind = context.instance_type(&hardware.instance_type);
     let Some(available) = kind.and_then(host_bytes) else {
         return Ok(());
     };

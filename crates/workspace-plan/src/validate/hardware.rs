@@ -1,6 +1,6 @@
 //! The hardware that each node of the Workspace has, or will have.
 
-use instance_types::{Catalog, InstanceType};
+use instance_types::InstanceType;
 use kaito_api::conditions::WorkspaceReason;
 use render::Hardware;
 
@@ -40,8 +40,7 @@ fn of_rung(
             "resource.instanceType must be set: nodes are made for this Workspace",
         ));
     }
-    let catalog = Catalog::embedded().ok();
-    match catalog.and_then(|catalog| catalog.lookup(context.settings.cloud, name)) {
+    match context.instance_type(name) {
         Some(asked) if asked.unsupported.is_some() && !matches!(work, NodeWork::Template) => {
             Err(unsupported(context, asked, work))
         }
@@ -64,14 +63,17 @@ fn unsupported(context: &PlanContext<'_>, asked: &InstanceType, work: NodeWork<'
 
 // An unlisted instance type with GPUs cannot be sized and would be expensive.
 fn names_gpus(context: &PlanContext<'_>, name: &str) -> bool {
-    Catalog::embedded().is_ok_and(|catalog| catalog.names_gpus(context.settings.cloud, name))
+    let settings = context.settings;
+    settings.instance_types.names_gpus(settings.cloud, name)
 }
 
 fn unknown(context: &PlanContext<'_>, name: &str) -> Problem {
     let cloud = context.settings.cloud;
-    let hint = match Catalog::embedded().map(|catalog| catalog.near(cloud, name)) {
-        Ok(near) if !near.is_empty() => format!("; did you mean {}?", near.join(", ")),
-        _ => String::new(),
+    let near = context.settings.instance_types.near(cloud, name);
+    let hint = if near.is_empty() {
+        String::new()
+    } else {
+        format!("; did you mean {}?", near.join(", "))
     };
     let cause = format!("instance type {name} is not known in cloud {cloud}{hint}");
     Problem::new(WorkspaceReason::InstanceTypeUnknown, cause)

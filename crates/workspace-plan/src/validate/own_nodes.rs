@@ -30,8 +30,9 @@ pub(super) fn hardware(
     let weakest = gpus.min_by_key(|hardware| (hardware.gpu.memory_bytes_each(), hardware.gpu.gpus));
     match weakest {
         Some(hardware) => Ok(hardware),
-        None if !needs_gpu => Ok(node::known(context.settings.cloud, instance_type)
-            .unwrap_or_else(|| Hardware::cpu(instance_type))),
+        None if !needs_gpu => {
+            Ok(node::known(context, instance_type).unwrap_or_else(|| Hardware::cpu(instance_type)))
+        }
         None if all.is_empty() => Err(missing(context)),
         None => Err(unlabeled(&all)),
     }
@@ -58,7 +59,7 @@ fn candidates<'a>(context: &PlanContext<'a>) -> Vec<&'a Node> {
 
 fn of_node(context: &PlanContext<'_>, node: &Node) -> Option<Hardware> {
     let instance_type = label(&node.metadata, labels::INSTANCE_TYPE).unwrap_or_default();
-    let known = node::known(context.settings.cloud, instance_type);
+    let known = node::known(context, instance_type);
     let Some((gpu, product)) = discovered(node) else {
         return known;
     };

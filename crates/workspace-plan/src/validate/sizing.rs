@@ -71,7 +71,7 @@ fn summary(
 
 /// List price of all nodes; `None` if it is unknown, or nothing is bought.
 fn price(context: &PlanContext<'_>, hardware: &Hardware, nodes: u32) -> Option<String> {
-    let each = price::of(context.settings.cloud, &hardware.instance_type)?;
+    let each = price::of(context.settings, &hardware.instance_type)?;
     let all = each.saturating_mul(u64::from(nodes));
     context.creates_nodes().then(|| price::shown(all))
 }

@@ -56,6 +56,7 @@ impl Case {
                 node_claims: render::NodeClaimOptions::default(),
                 offerings: Default::default(),
                 cloud: instance_types::Cloud::Azure,
+                instance_types: instance_types::Catalog::embedded().unwrap().clone().into(),
                 tuning_node_retention: Default::default(),
                 engine: Default::default(),
                 retired_types: Default::default(),

@@ -190,3 +190,58 @@ fn a_type_on_which_no_engine_runs_is_refused_with_the_reason() {
         );
     }
 }
+
+/// The same Workspace in an installation whose administrator lists types and prices.
+fn with_types(mut case: Case, file: &str) -> Case {
+    let types = Catalog::embedded().unwrap().with_files([("ours.yaml", file)]);
+    case.settings.instance_types = types.unwrap().catalog.into();
+    case
+}
+
+#[test]
+fn an_own_type_is_known_sized_and_suggested() {
+    const OWN: &str = "Standard_ND96isr_VR300_v7";
+    let file = "cloud: azure\nprices: {region: eastus2, as_of: 2026-11-30, source: our contract}\ninstance_types:\n\
+                - {name: Standard_ND96isr_VR300_v7, gpus: 8, gpu_memory_gib: 288, gpu_model: NVIDIA VR300, vendor: nvidia, \
+                compute_capability: '12.1', usd_per_hour: '2'}\n";
+    let large = "deepseek-r1-0528";
+    let unknown = |name: &str| {
+        format!("False/InstanceTypeUnknown: instance type {name} is not known in cloud azure; did you mean")
+    };
+    refused(&Case::serving(large).on(OWN), &unknown(OWN));
+    let own = with_types(Case::serving(large).on(OWN), file).stored().stored();
+    assert_eq!(
+        bought(&own),
+        [OWN],
+        "one node holds what needs several built-in ones"
+    );
+    let status = serde_json::to_string(&own.observed.workspace.status).unwrap();
+    assert!(status.contains("$2.00/h"), "{status}");
+    let misspelled = with_types(Case::serving(large).on("Standard_ND96isr_VR300_v8"), file);
+    refused(
+        &misspelled,
+        &format!("{} {OWN}", unknown("Standard_ND96isr_VR300_v8")),
+    );
+    // It is the cheapest that would work, too.
+    let too_old = with_types(Case::serving("phi-3-mini-4k-instruct").on(T4), file);
+    refused(
+        &too_old,
+        &format!(
+            "False/GPUTooOld: preset phi-3-mini-4k-instruct needs GPUs of compute capability 8.0, and Standard_NC4as_T4_v3 has 7.5; \
+             what would work is 1 node of {OWN}"
+        ),
+    );
+}
+
+#[test]
+fn an_own_price_counts_for_ceilings() {
+    let file = "cloud: azure\nprices: {region: eastus2, as_of: 2026-11-30, source: our contract}\n\
+                usd_per_hour: {Standard_NC24ads_A100_v4: 900}\n";
+    let ladder = "Standard_NC24ads_A100_v4,Standard_NC40ads_H100_v5";
+    let mut case = with_types(Case::serving("phi-4").on(ladder), file);
+    case.settings.ceilings.workspace.usd_per_hour = "10".parse().ok();
+    refused(
+        &case,
+        "False/SpendingCeilingExceeded: 1 node of Standard_NC24ads_A100_v4 would cost $900.00/h; a Workspace may cost $10.00/h",
+    );
+}

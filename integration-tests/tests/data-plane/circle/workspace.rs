@@ -19,6 +19,7 @@ pub(crate) fn settings(downloads: Downloads) -> Settings {
         node_claims: NodeClaimOptions::default(),
         offerings: Default::default(),
         cloud: instance_types::Cloud::Azure,
+        instance_types: instance_types::Catalog::embedded().unwrap().clone().into(),
         tuning_node_retention: Default::default(),
         engine: Default::default(),
         retired_types: Default::default(),

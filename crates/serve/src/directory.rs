@@ -1,4 +1,4 @@
-//! One consistent read of the directory of users' preset files.
+//! One consistent read of a directory of YAML files, such as a mounted ConfigMap.
 //!
 //! Checks only size and encoding. A mounted ConfigMap is a directory of links through `..data`, which is replaced as a
 //! whole. A read never mixes two versions.
@@ -19,13 +19,13 @@ const ATTEMPTS: usize = 5;
 const DATA: &str = "..data";
 
 /// The texts of the files by name, or the error of a file.
-pub(crate) type Texts = BTreeMap<String, Result<String, String>>;
+pub type DirectoryTexts = BTreeMap<String, Result<String, String>>;
 
 /// Reads all files whose names end in `.yaml` or `.yml`. Hidden files and subdirectories are left out.
 ///
 /// # Errors
 /// The directory cannot be read, is too large, or keeps changing.
-pub(crate) fn read(directory: &Path) -> io::Result<Texts> {
+pub fn read_directory(directory: &Path) -> io::Result<DirectoryTexts> {
     for _ in 0..ATTEMPTS {
         let before = target(directory);
         let texts = read_once(before.as_deref().unwrap_or(directory));
@@ -41,7 +41,7 @@ fn target(directory: &Path) -> Option<PathBuf> {
     fs::canonicalize(directory.join(DATA)).ok()
 }
 
-fn read_once(directory: &Path) -> io::Result<Texts> {
+fn read_once(directory: &Path) -> io::Result<DirectoryTexts> {
     let mut names = Vec::new();
     for entry in fs::read_dir(directory)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
@@ -54,7 +54,7 @@ fn read_once(directory: &Path) -> io::Result<Texts> {
         }
     }
     names.sort();
-    let (mut texts, mut total) = (Texts::new(), 0);
+    let (mut texts, mut total) = (DirectoryTexts::new(), 0);
     for name in names {
         let text = read_file(&directory.join(&name)).map_err(|error| error.to_string());
         total += text.as_ref().map_or(0, |text| text.len() as u64);
@@ -105,7 +105,7 @@ mod tests {
         fs::write(path("large.yaml"), " ".repeat(MAX_FILE_BYTES as usize + 1)).unwrap();
         fs::create_dir(path("directory.yaml")).unwrap();
         symlink("nowhere", path("dangling.yaml")).unwrap();
-        let texts = read(directory.path()).unwrap();
+        let texts = read_directory(directory.path()).unwrap();
         let names: Vec<_> = texts.keys().map(String::as_str).collect();
         assert_eq!(
             names,
@@ -125,13 +125,13 @@ mod tests {
     #[test]
     fn too_much_and_nothing_are_errors() {
         let directory = tempfile::tempdir().unwrap();
-        assert!(read(&directory.path().join("missing")).is_err());
+        assert!(read_directory(&directory.path().join("missing")).is_err());
         for index in 0..5 {
             let name = format!("{index}.yaml");
             fs::write(directory.path().join(name), " ".repeat(MAX_FILE_BYTES as usize)).unwrap();
         }
         assert!(
-            read(directory.path())
+            read_directory(directory.path())
                 .unwrap_err()
                 .to_string()
                 .contains("2 MiB together")
@@ -148,9 +148,15 @@ mod tests {
         }
         symlink("..1", path(DATA)).unwrap();
         symlink("..data/a.yaml", path("a.yaml")).unwrap();
-        assert_eq!(read(directory.path()).unwrap()["a.yaml"].as_deref(), Ok("one"));
+        assert_eq!(
+            read_directory(directory.path()).unwrap()["a.yaml"].as_deref(),
+            Ok("one")
+        );
         symlink("..2", path("..data_tmp")).unwrap();
         fs::rename(path("..data_tmp"), path(DATA)).unwrap();
-        assert_eq!(read(directory.path()).unwrap()["a.yaml"].as_deref(), Ok("two"));
+        assert_eq!(
+            read_directory(directory.path()).unwrap()["a.yaml"].as_deref(),
+            Ok("two")
+        );
     }
 }

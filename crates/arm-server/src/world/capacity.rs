@@ -4,11 +4,11 @@ use instance_types::{Catalog, Cloud};
 
 /// Capacity of one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Capacity {
-    pub(super) cpus: u32,
-    pub(super) memory_gib: u32,
+pub(crate) struct Capacity {
+    pub(crate) cpus: u32,
+    pub(crate) memory_gib: u32,
     /// NVIDIA GPUs.
-    pub(super) gpus: u32,
+    pub(crate) gpus: u32,
 }
 
 /// Resources of a size that the catalog does not know: those of a general-purpose machine.
@@ -19,10 +19,8 @@ const UNKNOWN: Capacity = Capacity {
 };
 
 /// Looks an instance type up.
-pub(super) fn of(vm_size: &str) -> Capacity {
-    let known = Catalog::embedded()
-        .ok()
-        .and_then(|catalog| catalog.lookup(Cloud::Azure, vm_size));
+pub(super) fn of(types: &Catalog, vm_size: &str) -> Capacity {
+    let known = types.lookup(Cloud::Azure, vm_size);
     known.map_or(UNKNOWN, |size| Capacity {
         cpus: size.vcpus.unwrap_or(UNKNOWN.cpus),
         memory_gib: size.memory_gib.unwrap_or(UNKNOWN.memory_gib),
@@ -50,7 +48,7 @@ mod tests {
             ("Standard_NC80adis_H100_v5", 2),
             ("Standard_D4s_v5", 0),
         ] {
-            assert_eq!(of(size).gpus, gpus, "{size}");
+            assert_eq!(of(Catalog::embedded().unwrap(), size).gpus, gpus, "{size}");
         }
     }
 }
