@@ -296,6 +296,26 @@ resources:
       fieldPath: metadata.namespace
 {{- end -}}
 
+{{/* Resource attributes of traces. */}}
+{{- define "kaito.traceEnv" -}}
+{{- if .Values.otlpEndpoint }}
+- name: TRACE_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+- name: TRACE_POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: TRACE_POD_UID
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.uid
+- name: OTEL_RESOURCE_ATTRIBUTES
+  value: k8s.namespace.name=$(TRACE_NAMESPACE),k8s.pod.name=$(TRACE_POD_NAME),k8s.pod.uid=$(TRACE_POD_UID),service.instance.id=$(TRACE_POD_UID)
+{{- end }}
+{{- end -}}
+
 {{/* Variables of programs that reach servers outside the cluster: proxies, and the file of authorities. */}}
 {{- define "kaito.outgoingEnv" -}}
 {{- with .Values.proxy }}

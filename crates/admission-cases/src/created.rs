@@ -166,13 +166,13 @@ pub(crate) fn presets() -> Cases {
         (unlicensed("phi-4"), Accepted),
         (
             preset("phi-5"),
-            Refused("unknown preset phi-5; of a similar name are phi-"),
+            Refused("unknown preset phi-5; did you mean phi-"),
         ),
         (preset("phi-44"), Refused("unknown preset")),
         (preset("x"), Refused("unknown preset x; `kubectl")),
         (
             preset("acme/phi-4"),
-            Refused("unknown preset acme/phi-4; of a similar name are"),
+            Refused("unknown preset acme/phi-4; did you mean phi-4, phi-4-mini"),
         ),
         (preset("acme/unheard-of"), Refused("unknown preset")),
         (preset("a/b/c"), Refused("unknown preset")),
@@ -203,7 +203,7 @@ pub(crate) fn types() -> Cases {
         ),
         (
             on(inference(), "Standard_NC24ads_A100_v5"),
-            Refused("is not known in cloud azure; known are"),
+            Refused("is not known in cloud azure; did you mean Standard_NC24ads_A100_v4, "),
         ),
         (
             on(inference(), "Standard_N"),

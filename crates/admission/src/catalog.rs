@@ -4,6 +4,7 @@
 //! depend on the number of presets. Names are checked on creation only: they are immutable, and a catalog that shrinks
 //! must not block edits of running Workspaces.
 
+mod nearness;
 mod variables;
 
 pub(crate) use variables::VARIABLES;
@@ -16,7 +17,7 @@ pub const CATALOG: Policy = Policy {
     reason: "Invalid",
     conditions: WORKSPACE_CHANGES,
     fail_closed: false,
-    variables: VARIABLES,
+    variables: nearness::ALL,
     rules: RULES,
 };
 
@@ -24,8 +25,8 @@ const RULES: &[Rule] = &[
     rule(
         "preset.name",
         "!variables.isNew || variables.wanted == '' || variables.isKnown || variables.isOpen",
-        "'unknown preset ' + variables.wanted + (variables.kin.size() > 0 \
-         ? '; of a similar name are ' + variables.kin.join(', ') : '') + '; `kubectl kaito presets list` names all'",
+        "'unknown preset ' + variables.wanted + (variables.presetNear.size() > 0 \
+         ? '; did you mean ' + variables.presetNear.join(', ') + '?' : '; `kubectl kaito presets list` names all')",
     ),
     rule(
         "preset.name",
@@ -91,7 +92,8 @@ const RULES: &[Rule] = &[
              && !variables.instanceType.lowerAscii().startsWith('standard_n') \
              && variables.instanceType.matches(variables.typeForm))",
         "'instance type ' + variables.instanceType + ' is not known in cloud ' + variables.data['cloud'] \
-         + '; known are ' + variables.data['instance-types'].split(',').join(', ')",
+         + (variables.typeNear.size() > 0 ? '; did you mean ' + variables.typeNear.join(', ') + '?' \
+            : '; `kubectl kaito plan` lists those that fit')",
     ),
     rule(
         "resource.instanceType",

@@ -9,6 +9,7 @@
 //! | `open` | `no`; `hub` if names with a slash may exist on a model hub; `all` if the table holds no presets |
 //! | `default-context` | context in tokens if the Workspace sets none |
 //! | `instance-types` | names, those with NVIDIA GPUs first, then cheapest first |
+//! | `suggested-types` | those of them that are neither retired nor unsupported, in the order of the alphabet |
 //! | `gpu-instance-types` | those of them that can be bought and whose GPUs the image of the engine supports |
 //! | `instance-type.NAME` | index in `instance-types`, NVIDIA GPUs, GiB of GPU memory of a node, compute capability, millionths of a dollar per hour; `-` if unknown |
 //! | `engine-floor`, `too-old` | compute capability that the image of the engine needs; lower-case names of types below it |
@@ -58,7 +59,10 @@ pub fn table(
     options: &TableOptions,
 ) -> BTreeMap<String, String> {
     let types = ranked(instance_types, options);
-    let head = head(presets, &types, options);
+    let mut head = head(presets, &types, options);
+    let suggestions = instance_types.suggestions(options.cloud);
+    let suggested: Vec<&str> = suggestions.iter().map(|found| found.name.as_str()).collect();
+    head.insert("suggested-types".to_owned(), suggested.join(","));
     let mut table = head.clone();
     let open = match options.unlisted {
         Unlisted::Refused => "no",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
 use kaito_api::{Claim, KaitoNodeClass};
+use kube::ResourceExt as _;
 use nodeclaim_plan::Source;
 use nodeclaim_plan::observe::is_of_fleet;
 use operator_runtime::{Cache, Index, Key};
@@ -51,6 +52,10 @@ impl Source for CacheSource {
 
     fn node_class(&self, name: &str) -> Option<Arc<KaitoNodeClass>> {
         self.classes.get(&Key::cluster(name))
+    }
+
+    fn node_classes(&self) -> Vec<String> {
+        self.classes.all().iter().map(|class| class.name_any()).collect()
     }
 
     fn fleet(&self) -> Vec<Claim> {

@@ -88,6 +88,7 @@ impl ModelConfig {
                 "the total size in bytes",
                 MAX_WEIGHTS_BYTES,
             )?,
+            active_weights_bytes: None,
             max_context_tokens: self.context(max_length),
             kv_bytes_per_token: checked(
                 kv_bytes,

@@ -18,9 +18,6 @@ const EMBEDDED: [(&str, &str); 4] = [
     ("arc.yaml", include_str!("../data/arc.yaml")),
 ];
 
-/// Most suggestions for an unknown name.
-const SUGGESTIONS: usize = 3;
-
 /// Error for an invalid table of instance types.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{table}: {problem}")]
@@ -117,20 +114,25 @@ impl Catalog {
         prefixes.into_iter().any(|(_, prefix)| name.starts_with(prefix))
     }
 
-    /// Suggests up to three names of this cloud for an unknown name, best first. They are not retired, and have GPUs if the name
-    /// says so.
+    /// Returns the instance types of a cloud that may be suggested, sorted by name: an engine runs there, and the cloud still
+    /// creates them.
+    #[must_use]
+    pub fn suggestions(&self, cloud: Cloud) -> Vec<&InstanceType> {
+        let is_usable = |found: &&InstanceType| found.retired.is_none() && found.unsupported.is_none();
+        let mut found: Vec<_> = self.of(cloud).filter(is_usable).collect();
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found
+    }
+
+    /// Suggests up to three names of this cloud for an unknown name, best first. They have GPUs if the name says so.
     #[must_use]
     pub fn near(&self, cloud: Cloud, name: &str) -> Vec<&str> {
         let needs_gpus = self.names_gpus(cloud, name);
-        did_you_mean::nearest(
-            name,
-            self.of(cloud)
-                .filter(|instance_type| {
-                    instance_type.retired.is_none() && (instance_type.gpus > 0 || !needs_gpus)
-                })
-                .map(|instance_type| instance_type.name.as_str()),
-            SUGGESTIONS,
-        )
+        let suggestions = self.suggestions(cloud).into_iter();
+        let names = suggestions
+            .filter(|found| found.gpus > 0 || !needs_gpus)
+            .map(|found| found.name.as_str());
+        did_you_mean::nearest(name, names)
     }
 }
 

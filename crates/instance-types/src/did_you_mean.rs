@@ -1,60 +1,83 @@
-//! Near matches for a name that was not found.
+//! Near matches for a name that was not found: one measure, one order and one sentence for all programs.
 //!
-//! Compares text only; it must not know the meaning of names.
+//! The admission policy of the catalog has the same measure in CEL, which knows no edit distance: the pairs of neighboring
+//! letters and the words of the asked name that another name has. A test of `lint` compares the two. This module compares
+//! text only; it must not know the meaning of names.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
 
-/// Allowed edit distance: a quarter of the letters, and at least one.
-const LETTERS_PER_ERROR: usize = 4;
+/// Most suggestions for an unknown name.
+pub const MOST: usize = 3;
+/// Characters of a name that are compared.
+const COMPARED: usize = 64;
+/// Characters between the words of a name.
+const SEPARATORS: [char; 5] = ['-', '.', '_', '/', ' '];
 
-/// Returns at most `limit` names similar to `asked`, best first; letter case is ignored.
+/// Returns at most [`MOST`] names similar to `asked`, best first; letter case is ignored.
 ///
-/// A name is similar if few letters differ, or if it has every part of `asked` (`llama-3-8b` finds
-/// `llama-3.1-8b-instruct`). Spelling errors rank before missing parts. Different numbers rank last, because a size or a
-/// version is seldom a typo. Equal ranks are sorted by name, so the result does not depend on the order of `names`.
+/// A name is similar if it has half of the words and letter pairs of `asked`. The more it has, the better; then a shorter name
+/// is better, and then the first of the alphabet. The order of `names` does not matter.
 #[must_use]
-pub fn nearest<'a>(asked: &str, names: impl IntoIterator<Item = &'a str>, limit: usize) -> Vec<&'a str> {
-    let asked = asked.to_lowercase();
+pub fn nearest<'a>(asked: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let features = Features::of(asked);
+    let wanted = features.words.len() + features.pairs.len();
     let mut ranked: Vec<_> = names
         .into_iter()
-        .filter_map(|name| Some((rank(&asked, name)?, name)))
+        .filter_map(|name| {
+            let likeness = features.found_in(name);
+            let is_near = likeness > 0 && likeness * 2 >= wanted;
+            is_near.then_some((Reverse(likeness), name.chars().count(), name))
+        })
         .collect();
     ranked.sort_unstable();
     ranked.dedup();
-    ranked.into_iter().take(limit).map(|(_, name)| name).collect()
+    ranked.into_iter().take(MOST).map(|(_, _, name)| name).collect()
 }
 
-/// Rank of a match: (kind, distance), or `None` if the names are not similar.
-fn rank(asked: &str, name: &str) -> Option<(u8, usize)> {
-    let name = name.to_lowercase();
-    let errors = strsim::osa_distance(asked, &name);
-    if errors <= (asked.len() / LETTERS_PER_ERROR).max(1) && errors < asked.len() {
-        let slip = numbers(asked).eq(numbers(&name));
-        return match (slip, has_all_parts(asked, &name)) {
-            (true, _) => Some((0, errors)),
-            (false, true) => Some((1, errors)),
-            (false, false) => Some((2, errors)),
-        };
+/// Returns the end of a message about an unknown name: `; did you mean a, b?`, or nothing without suggestions.
+#[must_use]
+pub fn hint(near: &[impl AsRef<str>]) -> String {
+    let names: Vec<&str> = near.iter().map(AsRef::as_ref).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        names => format!("; did you mean {}?", names.join(", ")),
     }
-    has_all_parts(asked, &name).then(|| (1, name.len().abs_diff(asked.len())))
 }
 
-fn has_all_parts(asked: &str, name: &str) -> bool {
-    let wanted = parts(asked);
-    !wanted.is_empty() && wanted.is_subset(&parts(name))
+/// Words and pairs of letters of a name.
+struct Features {
+    words: Vec<String>,
+    pairs: Vec<String>,
 }
 
-/// Numbers in a name, in order.
-fn numbers(name: &str) -> impl Iterator<Item = &str> {
-    name.split(|c: char| !c.is_ascii_digit())
-        .filter(|digits| !digits.is_empty())
-}
+impl Features {
+    fn of(name: &str) -> Self {
+        let name: String = name
+            .chars()
+            .take(COMPARED)
+            .collect::<String>()
+            .to_ascii_lowercase();
+        let letters: Vec<char> = name.chars().filter(|c| !SEPARATORS.contains(c)).collect();
+        let words = name.split(SEPARATORS).filter(|word| !word.is_empty());
+        Self {
+            words: words.map(ToOwned::to_owned).collect(),
+            pairs: letters.windows(2).map(|pair| pair.iter().collect()).collect(),
+        }
+    }
 
-/// Words and numbers of a name, without separators.
-fn parts(name: &str) -> BTreeSet<&str> {
-    name.split(|c: char| !c.is_alphanumeric())
-        .filter(|part| !part.is_empty())
-        .collect()
+    /// Returns the number of words and pairs that the name has, too.
+    fn found_in(&self, name: &str) -> usize {
+        let name = name.to_ascii_lowercase();
+        let letters = name.replace(SEPARATORS, "");
+        let has_word = |word: &&String| name.split(SEPARATORS).any(|other| other == word.as_str());
+        let words = self.words.iter().filter(has_word).count();
+        words
+            + self
+                .pairs
+                .iter()
+                .filter(|pair| letters.contains(pair.as_str()))
+                .count()
+    }
 }
 
 #[cfg(test)]
@@ -72,14 +95,14 @@ mod tests {
 
     #[track_caller]
     fn check(asked: &str, expected: &[&str]) {
-        assert_eq!(nearest(asked, NAMES, 3), expected, "asked for {asked}");
+        assert_eq!(nearest(asked, NAMES), expected, "asked for {asked}");
     }
 
     #[test]
     fn typing_errors() {
-        check("phi4", &["phi-4"]);
+        check("phi4", &["phi-4", "phi-4-mini-instruct"]);
         check("Flacon-7b", &["falcon-7b"]);
-        check("falcon7b", &["falcon-7b"]);
+        check("falcon7b", &["falcon-7b", "falcon-40b"]);
         check("qwen3-8b-awk", &["Qwen3-8B-AWQ"]);
     }
 
@@ -91,10 +114,10 @@ mod tests {
     }
 
     #[test]
-    fn other_numbers_come_last() {
+    fn more_in_common_is_better() {
         let names = ["llama-2-7b", "llama-3.1-8b-instruct", "llama-3-9b"];
         assert_eq!(
-            nearest("llama-3-8b", names, 3),
+            nearest("llama-3-8b", names),
             ["llama-3.1-8b-instruct", "llama-3-9b", "llama-2-7b"]
         );
     }
@@ -108,11 +131,18 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_holds_and_duplicates_are_dropped() {
+    fn few_are_named_and_none_twice() {
+        let many = ["falcon-d", "falcon-c", "falcon-b", "falcon-a"];
         assert_eq!(
-            nearest("falcon", NAMES.iter().chain(&NAMES).copied(), 1),
-            ["falcon-7b"]
+            nearest("falcon", many.iter().chain(&many).copied()),
+            ["falcon-a", "falcon-b", "falcon-c"]
         );
-        assert_eq!(nearest("falcon", NAMES, 0), [""; 0]);
+    }
+
+    #[test]
+    fn one_sentence() {
+        assert_eq!(hint(&[""; 0]), "");
+        assert_eq!(hint(&["a"]), "; did you mean a?");
+        assert_eq!(hint(&["a".to_owned(), "b".to_owned()]), "; did you mean a, b?");
     }
 }

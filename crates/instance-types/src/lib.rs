@@ -6,6 +6,7 @@
 mod catalog;
 mod ceiling;
 pub mod did_you_mean;
+mod gpu_model;
 mod instance_type;
 pub mod ladder;
 mod overlay;

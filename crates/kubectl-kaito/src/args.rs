@@ -174,7 +174,10 @@ pub(crate) struct PlanArgs {
     /// Treatment of retired instance types: the chart's retiredInstanceTypes.
     #[arg(long, env = "RETIRED_INSTANCE_TYPES", default_value = "replace")]
     pub(crate) retired_instance_types: RetiredTypes,
-    /// Print the memory of the fullest GPU, for the best candidate and those of --instance-type.
+    /// Estimate the time to ready from the starts of the cluster's Workspaces; the kubeconfig names the cluster.
+    #[arg(long)]
+    pub(crate) measured: bool,
+    /// Print the memory of the fullest GPU and the formulas of the estimates, for the best candidate and those of --instance-type.
     #[arg(long)]
     pub(crate) explain: bool,
     /// Compare with the quota of the cluster's subscription, as gpu-provisioner of this release published it.

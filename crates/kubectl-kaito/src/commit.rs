@@ -5,6 +5,7 @@ use kaito_api::workspace_status::ModelRevisionSource;
 use preset_catalog::Preset;
 use preset_catalog::estimate::EngineOptions;
 use preset_catalog::fit::Purpose;
+use preset_catalog::forecast::Forecast;
 use serde_json::{Value, json};
 
 use crate::output::printable;
@@ -28,6 +29,8 @@ pub(crate) struct Model {
     pub(crate) commit: Option<Commit>,
     /// Settings of the engine.
     pub(crate) settings: EngineOptions,
+    /// Estimates of each candidate of the plan that fits.
+    pub(crate) forecasts: Vec<Option<Forecast>>,
 }
 
 /// The commit that the annotation names. The rules of admission check it.

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use instance_types::{InstanceType, dollars};
-use kaito_api::{AllowedOfferings, labels};
-use preset_catalog::Runtime;
-use preset_catalog::estimate::{DEFAULT_CONTEXT_TOKENS, EngineOptions};
+use preset_catalog::Preset;
+use preset_catalog::estimate::DEFAULT_CONTEXT_TOKENS;
 use preset_catalog::fit::{Candidate, Fit, FitOptions, FitOutcome, FitReport, Purpose, Remedy};
+use preset_catalog::forecast::{Forecast, StartHistory, forecast};
 use serde_json::Value;
 
 use crate::answer::Answer;
@@ -16,41 +16,23 @@ use crate::commit::{self, Commit, Model};
 use crate::ladder;
 use crate::manifest::NewWorkspace;
 use crate::output::{gib, parallel, printable, serialized, table};
+use crate::plan_subject::{Subject, subjects};
 use crate::source::{PresetSource, Question};
-use crate::{documents, offerings, own_types, plan_json, plan_sums, quota, retired, settings, several};
+use crate::{estimates, offerings, own_types, plan_json, plan_sums, quota, retired, several, start_history};
 
 /// Line about a gated preset.
 const NEEDS_TOKEN: &str =
     "Gated at its model hub: presetOptions.modelAccessSecret must name a Secret with the key HF_TOKEN.\n";
 
-/// A preset or a Workspace.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Subject {
-    /// Name of the Workspace, if it is one.
-    workspace: Option<String>,
-    preset: String,
-    purpose: Purpose,
-    context_tokens: Option<u32>,
-    /// Instance types of the Workspace, as it names them; empty if none is set.
-    instance_type: String,
-    /// True if the Workspace names a token for the hub, or an image with the weights.
-    has_access: bool,
-    /// Commit that the annotation of the Workspace names.
-    commit: Option<String>,
-    /// True if an image has the weights.
-    has_image: bool,
-    /// Settings of the ConfigMap that the Workspace names.
-    settings: EngineOptions,
-    /// Line about the ConfigMap; empty without one.
-    config: String,
-    /// Capacity types and zones that it names.
-    offerings: AllowedOfferings,
-}
-
 /// Plans for the preset, or for every Workspace of the file. It is a finding if nothing fits, or if the Workspace's instance
 /// type does not fit.
 pub(crate) async fn run(source: &PresetSource, args: &PlanArgs) -> anyhow::Result<Answer> {
     let subjects = subjects(args)?;
+    let history = if args.measured {
+        start_history::read().await?
+    } else {
+        StartHistory::default()
+    };
     let mut findings = false;
     let mut plans = Vec::new();
     for subject in &subjects {
@@ -64,6 +46,7 @@ pub(crate) async fn run(source: &PresetSource, args: &PlanArgs) -> anyhow::Resul
             commit: commit::of(&preset, subject.purpose, subject.commit.as_deref())
                 .filter(|_| !subject.has_image),
             settings: subject.settings,
+            forecasts: forecasts(&plan, &preset, subject, &history),
         };
         plans.push((plan, model));
     }
@@ -115,6 +98,21 @@ pub(crate) async fn run(source: &PresetSource, args: &PlanArgs) -> anyhow::Resul
     Ok(Answer { text, findings })
 }
 
+/// Returns the estimates of each candidate that fits, in the order of the plan.
+fn forecasts(
+    plan: &FitReport,
+    preset: &Preset,
+    subject: &Subject,
+    history: &StartHistory,
+) -> Vec<Option<Forecast>> {
+    let of = |candidate: &Candidate| {
+        let (instance_type, fit) = candidate.fit()?;
+        let is_served = plan.purpose == Purpose::Inference;
+        is_served.then(|| forecast(preset, instance_type, fit, &subject.settings, history))
+    };
+    plan.candidates.iter().map(of).collect()
+}
+
 /// The Workspace of the best candidate of a preset.
 fn manifest(plans: &[(FitReport, Model)], args: &PlanArgs) -> anyhow::Result<String> {
     match (plans, &args.preset) {
@@ -144,97 +142,6 @@ fn question<'a>(subject: &'a Subject, args: &'a PlanArgs) -> Question<'a> {
     }
 }
 
-fn subjects(args: &PlanArgs) -> anyhow::Result<Vec<Subject>> {
-    let (preset, path) = match (&args.preset, &args.filename) {
-        (Some(preset), _) => (preset, None),
-        (None, Some(path)) => (&String::new(), Some(path)),
-        (None, None) => bail!("expected a preset, or a file with -f"),
-    };
-    let Some(path) = path else {
-        return Ok(vec![Subject {
-            workspace: None,
-            preset: preset.clone(),
-            purpose: if args.tuning {
-                Purpose::Tuning
-            } else {
-                Purpose::Inference
-            },
-            ..Subject::default()
-        }]);
-    };
-    let documents = documents::read(path)?;
-    let workspaces = documents
-        .iter()
-        .filter(|document| documents::is_workspace(document));
-    let subjects = workspaces.map(|workspace| of_workspace(workspace, &documents));
-    let subjects: Vec<Subject> = subjects.collect::<anyhow::Result<_>>()?;
-    if subjects.is_empty() {
-        bail!("no Workspace found in {}", documents::name(path));
-    }
-    Ok(subjects)
-}
-
-fn of_workspace(document: &Value, documents: &[Value]) -> anyhow::Result<Subject> {
-    let name = document["metadata"]["name"]
-        .as_str()
-        .unwrap_or("(without a name)");
-    let purpose = if document["tuning"].is_object() {
-        Purpose::Tuning
-    } else {
-        Purpose::Inference
-    };
-    let section = if purpose == Purpose::Tuning {
-        "tuning"
-    } else {
-        "inference"
-    };
-    let preset = document[section]["preset"]["name"].as_str();
-    let preset = preset.with_context(|| format!("Workspace {name} must name a preset to be sized"))?;
-    let context = document["metadata"]["annotations"][labels::MAX_CONTEXT].as_str();
-    let context = context.map(str::trim).filter(|text| !text.is_empty());
-    let context_tokens = context.map(|text| {
-        let tokens = text.parse().ok().filter(|tokens| *tokens > 0);
-        tokens.with_context(|| {
-            format!(
-                "Workspace {name}: annotation {} must be a number",
-                labels::MAX_CONTEXT
-            )
-        })
-    });
-    let (config, line) = settings::of(document, documents).with_context(|| format!("Workspace {name}"))?;
-    let has_image =
-        section == "inference" && is_set(&document["metadata"]["annotations"][labels::WEIGHTS_IMAGE]);
-    Ok(Subject {
-        workspace: Some(name.to_owned()),
-        preset: preset.to_owned(),
-        purpose,
-        context_tokens: context_tokens
-            .transpose()?
-            .or(config.context_tokens(Runtime::Vllm)),
-        settings: config.options,
-        config: line,
-        offerings: offerings::of(document).with_context(|| format!("Workspace {name}"))?,
-        instance_type: document["resource"]["instanceType"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
-        has_access: has_image || is_set(&document[section]["preset"]["presetOptions"]["modelAccessSecret"]),
-        commit: commit::named(document),
-        has_image,
-    })
-}
-
-fn is_set(value: &Value) -> bool {
-    value.as_str().is_some_and(|text| !text.trim().is_empty())
-}
-
-impl Subject {
-    /// The instance types in the order in which they are tried.
-    fn rungs(&self) -> Vec<&str> {
-        ladder::rungs(&self.instance_type)
-    }
-}
-
 fn shown(subject: &Subject, plan: &FitReport, model: &Model, args: &PlanArgs) -> String {
     let mut text = String::new();
     // Writes to a String never fail.
@@ -252,14 +159,14 @@ fn shown(subject: &Subject, plan: &FitReport, model: &Model, args: &PlanArgs) ->
     text.push_str(&model.commit.as_ref().map(Commit::line).unwrap_or_default());
     text.push_str(&subject.config);
     text.push_str(&offerings::lines(&subject.offerings));
-    text.push_str(&fitting(subject, plan, args));
+    text.push_str(&fitting(subject, plan, &model.forecasts, args));
     text.push_str(&unfitting(subject, plan));
     text.push_str(&own_types::sources(plan));
     if !subject.instance_type.is_empty() {
         let known = plan
             .candidates
             .iter()
-            .any(|candidate| is_chosen(subject, candidate));
+            .any(|candidate| subject.chooses(candidate));
         let _ = if known {
             writeln!(text, "* what the Workspace asks for")
         } else if subject.rungs().len() > 1 {
@@ -276,38 +183,34 @@ fn shown(subject: &Subject, plan: &FitReport, model: &Model, args: &PlanArgs) ->
     text.push_str(&legend(plan));
     if args.explain {
         let is_wanted =
-            |candidate: &Candidate| !args.instance_types.is_empty() || is_chosen(subject, candidate);
-        text.push_str(&plan_sums::of(plan, is_wanted));
+            |candidate: &Candidate| !args.instance_types.is_empty() || subject.chooses(candidate);
+        text.push_str(&plan_sums::of(plan, &model.forecasts, is_wanted));
     }
     text
 }
 
-fn is_chosen(subject: &Subject, candidate: &Candidate) -> bool {
-    let name = &candidate.instance_type.name;
-    let rungs = subject.rungs();
-    rungs.iter().any(|rung| rung.eq_ignore_ascii_case(name))
-}
-
 fn name_of(subject: &Subject, candidate: &Candidate) -> String {
-    let mark = if is_chosen(subject, candidate) { "*" } else { " " };
+    let mark = if subject.chooses(candidate) { "*" } else { " " };
     format!("{mark}{}", printable(&candidate.instance_type.name))
 }
 
-fn fitting(subject: &Subject, plan: &FitReport, args: &PlanArgs) -> String {
-    let header = [
-        " INSTANCE TYPE",
-        ">NODES",
-        ">GPUS",
-        "PARALLEL",
-        ">CONTEXT",
-        ">$/HOUR",
-        "~ON EACH GPU",
-    ];
+fn fitting(
+    subject: &Subject,
+    plan: &FitReport,
+    forecasts: &[Option<Forecast>],
+    args: &PlanArgs,
+) -> String {
+    let first = [" INSTANCE TYPE", ">NODES", ">GPUS", "PARALLEL", ">CONTEXT", ">$/HOUR"];
+    let estimated: &[&str] = match plan.purpose {
+        Purpose::Inference => &estimates::HEADER,
+        Purpose::Tuning => &[],
+    };
+    let header = [&first, estimated, &["~ON EACH GPU"]].concat();
     let is_hidden =
-        |candidate: &Candidate| !is_chosen(subject, candidate) && several::is_hidden(candidate, plan, args);
-    let row = |candidate: &Candidate| {
+        |candidate: &Candidate| !subject.chooses(candidate) && several::is_hidden(candidate, plan, args);
+    let row = |(candidate, forecast): (&Candidate, &Option<Forecast>)| {
         let (instance_type, fit) = candidate.fit().filter(|_| !is_hidden(candidate))?;
-        Some(vec![
+        let mut row = vec![
             name_of(subject, candidate),
             fit.placement.nodes.to_string(),
             fit.gpus.to_string(),
@@ -316,10 +219,14 @@ fn fitting(subject: &Subject, plan: &FitReport, args: &PlanArgs) -> String {
                 .map(|tokens| tokens.to_string())
                 .unwrap_or_default(),
             fit.usd_micros_per_hour.map_or_else(|| "?".to_owned(), dollars),
-            room(instance_type, fit),
-        ])
+        ];
+        if !estimated.is_empty() {
+            row.extend(estimates::cells(forecast.as_ref()));
+        }
+        row.push(room(instance_type, fit));
+        Some(row)
     };
-    let rows: Vec<_> = plan.candidates.iter().filter_map(row).collect();
+    let rows: Vec<_> = plan.candidates.iter().zip(forecasts).filter_map(row).collect();
     let hidden = plan.candidates.iter().filter(|candidate| is_hidden(candidate));
     if rows.is_empty() {
         "Nothing fits.\n".to_owned()
@@ -392,7 +299,11 @@ fn legend(plan: &FitReport) -> String {
         let (region, day) = (printable(&price.region), printable(&price.as_of));
         format!("Prices: list, {region}, {day}; ? if unknown.")
     });
-    match format!("{words}{prices}").trim_end() {
+    let estimates = match plan.purpose {
+        Purpose::Inference if plan.best().is_some() => estimates::LEGEND,
+        _ => "",
+    };
+    match format!("{words}{estimates}{prices}").trim_end() {
         "" => String::new(),
         line => format!("\n{line}\n"),
     }

@@ -1,9 +1,11 @@
 //! Plans as JSON values, with the field names of the gRPC contract in camel case, plus messages.
 
 use preset_catalog::fit::{Candidate, Fit, FitOutcome, FitReport, Purpose, Term};
+use preset_catalog::forecast::Forecast;
 use serde_json::{Value, json};
 
 use crate::commit::{Commit, Model};
+use crate::estimates;
 use crate::presets_json::known;
 
 /// Converts a plan. `workspace` is the name and the chosen instance type, if the plan is for a Workspace. The `replacement` is
@@ -39,11 +41,14 @@ pub(crate) fn plan(
         ),
         ("purpose", json!(purpose)),
         ("contextTokens", json!(plan.context_tokens)),
-        ("candidates", plan.candidates.iter().map(candidate).collect()),
+        (
+            "candidates",
+            plan.candidates.iter().zip(&model.forecasts).map(candidate).collect(),
+        ),
     ])
 }
 
-fn candidate(candidate: &Candidate) -> Value {
+fn candidate((candidate, forecast): (&Candidate, &Option<Forecast>)) -> Value {
     let instance_type = &candidate.instance_type;
     let price = instance_type.list_price.as_ref().map(|price| {
         json!({
@@ -72,6 +77,7 @@ fn candidate(candidate: &Candidate) -> Value {
             json!(instance_type.retired.as_ref().map(|retired| &retired.since)),
         ),
         ("fit", fits),
+        ("estimates", json!(forecast.as_ref().map(estimates::json))),
         ("unfit", unfit),
     ])
 }

@@ -1,25 +1,32 @@
-//! The terms of a plan's memory, as tables.
+//! The terms of a plan's memory, and its estimates, as tables.
 
 use instance_types::InstanceType;
 use preset_catalog::fit::{Candidate, Fit, FitReport};
+use preset_catalog::forecast::Forecast;
 
+use crate::estimates;
 use crate::output::{gib, printable, table};
 
-/// Explains the memory of the wanted candidates, otherwise of the best one.
-pub(crate) fn of(plan: &FitReport, is_wanted: impl Fn(&Candidate) -> bool) -> String {
-    let mut wanted: Vec<_> = plan
-        .candidates
-        .iter()
-        .filter(|candidate| is_wanted(candidate))
-        .filter_map(Candidate::fit)
-        .collect();
+/// Explains the memory and the estimates of the wanted candidates, otherwise of the best one.
+pub(crate) fn of(
+    plan: &FitReport,
+    forecasts: &[Option<Forecast>],
+    is_wanted: impl Fn(&Candidate) -> bool,
+) -> String {
+    let fitting = || {
+        let candidates = plan.candidates.iter().zip(forecasts);
+        candidates.filter(|(candidate, _)| candidate.fit().is_some())
+    };
+    let mut wanted: Vec<_> = fitting().filter(|(candidate, _)| is_wanted(candidate)).collect();
     if wanted.is_empty() {
-        wanted.extend(plan.best());
+        wanted.extend(fitting().next());
     }
-    wanted
-        .into_iter()
-        .map(|(instance_type, fit)| sum(instance_type, fit))
-        .collect()
+    let text = |(candidate, forecast): (&Candidate, &Option<Forecast>)| {
+        let (instance_type, fit) = candidate.fit()?;
+        let estimated = forecast.as_ref().map(|forecast| estimates::explained(&instance_type.name, forecast));
+        Some(sum(instance_type, fit) + &estimated.unwrap_or_default())
+    };
+    wanted.into_iter().filter_map(text).collect()
 }
 
 fn sum(instance_type: &InstanceType, fit: &Fit) -> String {

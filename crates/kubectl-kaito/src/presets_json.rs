@@ -57,6 +57,7 @@ pub(crate) fn preset(preset: &Preset) -> Value {
                 ("architecture", json!(shape.architecture)),
                 ("attention", json!(attention)),
                 ("weightsBytes", json!(shape.weights_bytes)),
+                ("activeWeightsBytes", json!(shape.active_weights_bytes)),
                 ("maxContextTokens", json!(shape.max_context_tokens)),
                 ("kvBytesPerToken", json!(shape.kv_bytes_per_token)),
                 ("quantization", json!(shape.quantization)),

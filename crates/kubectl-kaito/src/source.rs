@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use admission::table::Unlisted;
 use anyhow::{Context as _, anyhow, bail};
-use instance_types::{Cloud, InstanceType};
+use instance_types::{Cloud, InstanceType, did_you_mean};
 use preset_catalog::estimate::EngineOptions;
 use preset_catalog::fit::{FitOptions, FitReport, Purpose, compare_instance_types};
 use preset_catalog::{Catalog, Preset};
@@ -206,12 +206,7 @@ fn found(name: &str) -> anyhow::Result<&'static Preset> {
 }
 
 fn unknown(what: &str, name: &str, near: &[&str]) -> anyhow::Error {
-    let hint = if near.is_empty() {
-        String::new()
-    } else {
-        format!("; did you mean {}?", near.join(", "))
-    };
-    anyhow!("unknown {what} {name}{hint}")
+    anyhow!("unknown {what} {name}{}", did_you_mean::hint(near))
 }
 
 /// The named instance types of a cloud; all without names.

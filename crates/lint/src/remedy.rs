@@ -10,17 +10,15 @@ use serde_json::Value;
 use crate::settings::Settings;
 use crate::violation::{Origin, Violation};
 
-/// Adds remedies to the violations of the catalog policy.
+/// Adds remedies to the violations of the catalog policy. Its messages name similar presets and instance types.
 pub(crate) fn add(settings: &Settings<'_>, object: &Value, violations: &mut [Violation]) {
     for violation in violations
         .iter_mut()
         .filter(|found| found.origin == Origin::CatalogPolicy)
     {
-        violation.remedy = match violation.path.as_str() {
-            "preset.name" => near_presets(settings, object),
-            "resource.instanceType" => near_types(settings, object).or_else(|| best(settings, object)),
-            _ => None,
-        };
+        if violation.path == "resource.instanceType" {
+            violation.remedy = best(settings, object);
+        }
     }
 }
 
@@ -28,22 +26,6 @@ fn wanted(object: &Value) -> Option<&str> {
     ["inference", "tuning"]
         .into_iter()
         .find_map(|section| object[section]["preset"]["name"].as_str())
-}
-
-fn near_presets(settings: &Settings<'_>, object: &Value) -> Option<String> {
-    did_you_mean(&settings.presets.near(wanted(object)?))
-}
-
-fn near_types(settings: &Settings<'_>, object: &Value) -> Option<String> {
-    let names = object["resource"]["instanceType"].as_str()?;
-    let cloud = settings.options.cloud;
-    let is_unknown = |name: &&str| settings.instance_types.lookup(cloud, name).is_none();
-    let unknown = names.split(',').map(str::trim).find(is_unknown)?;
-    did_you_mean(&settings.instance_types.near(cloud, unknown))
-}
-
-fn did_you_mean(names: &[&str]) -> Option<String> {
-    (!names.is_empty()).then(|| format!("did you mean {}?", names.join(", ")))
 }
 
 /// Describes the cheapest instance type for the requested preset.

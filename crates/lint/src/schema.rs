@@ -2,8 +2,9 @@
 //!
 //! Supports the keywords that our CRD uses. It rejects unknown fields as `kubectl` does. It does not evaluate rules.
 
+use instance_types::did_you_mean;
 use regex::Regex;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::violation::{Origin, Violation};
 
@@ -85,7 +86,12 @@ impl Found {
         for (name, value) in fields {
             match (&schema["properties"][name], &schema["additionalProperties"]) {
                 (Value::Null, Value::Null) if open || known.contains(&name.as_str()) => {}
-                (Value::Null, Value::Null) => self.add(&join(path, name), "unknown field"),
+                (Value::Null, Value::Null) => {
+                    let others = schema["properties"].as_object().into_iter().flat_map(Map::keys);
+                    let names = others.map(String::as_str).chain(known.iter().copied());
+                    let hint = did_you_mean::hint(&did_you_mean::nearest(name, names));
+                    self.add(&join(path, name), format!("unknown field{hint}"));
+                }
                 (Value::Null, schema) | (schema, _) => self.value(schema, value, &join(path, name)),
             }
         }
@@ -198,7 +204,10 @@ mod tests {
             &[],
         );
         check(&json!({}), &["name: must be specified"]);
-        check(&json!({"name": "b", "nme": 1}), &["nme: unknown field"]);
+        check(
+            &json!({"name": "b", "nme": 1, "counts": 1}),
+            &["nme: unknown field", "counts: unknown field; did you mean count?"],
+        );
         check(
             &json!({"name": 1}),
             &["name: must be of type string, but is number"],

@@ -48,6 +48,8 @@ pub(crate) struct PlanContext<'a> {
     pub(crate) full: Option<&'a FullCluster>,
     /// The claim's node class, if that has an object.
     pub(crate) class: Option<&'a KaitoNodeClass>,
+    /// Classes of a similar name, if it has none.
+    pub(crate) near_classes: &'a [String],
     /// Offerings that the cloud refused, whichever claim asked.
     pub(crate) refused: &'a RefusedOfferings,
     /// Time until which the claim is not deleted although its Node was.
@@ -97,6 +99,7 @@ impl<'a> PlanContext<'a> {
             attachments: by_key(observed.attachments.iter().map(|a| &**a), |a| a.name_any()),
             full: observed.full.as_ref(),
             class: observed.class.as_deref(),
+            near_classes: &observed.near_classes,
             refused: &observed.refused,
             deletion_held_until: observed.deletion_held_until,
             repair: observed.repair.clone(),

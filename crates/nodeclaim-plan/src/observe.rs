@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cloudprovider::{InstanceLookup, InstanceTracker, RefusedOfferings};
+use instance_types::did_you_mean;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
 use kaito_api::conditions::{ClaimConditionType, ClaimReason};
-use kaito_api::{Claim, KaitoNodeClass, labels};
+use kaito_api::{Claim, KaitoNodeClass, labels, node_class};
 use kube::ResourceExt as _;
 
 use crate::context::PlanContext;
@@ -44,6 +45,9 @@ pub trait Source {
 
     /// Returns the node class of a name.
     fn node_class(&self, name: &str) -> Option<Arc<KaitoNodeClass>>;
+
+    /// Returns the names of all node classes.
+    fn node_classes(&self) -> Vec<String>;
 
     /// Returns the live claims that this provisioner manages: those for which [`is_of_fleet`] is true.
     fn fleet(&self) -> Vec<Claim>;
@@ -80,6 +84,8 @@ pub fn observe(
         tracker.view(name, claim.uid(), steady)
     };
     let facts = facts.by_clock(ahead);
+    let class_name = class::name(&claim, settings);
+    let class = source.node_class(class_name);
     let mut observed = Observed {
         instance: facts.lookup,
         last_call: facts.last_call,
@@ -96,7 +102,12 @@ pub fn observe(
         has_name_conflict,
         launches_held: tracker.are_launches_held(),
         full: facts.full,
-        class: source.node_class(class::name(&claim, settings)),
+        near_classes: if class.is_none() {
+            near_classes(source, class_name)
+        } else {
+            Vec::new()
+        },
+        class,
         refused: refused(tracker, &claim).by_clock(ahead),
         deletion_held_until: None,
         repair: RepairAnswer::NotAsked,
@@ -109,6 +120,16 @@ pub fn observe(
         observed.deletion_held_until = permit.err().map(by_plan);
     }
     observed
+}
+
+/// Returns the names that are like one that no class has.
+fn near_classes(source: &impl Source, name: &str) -> Vec<String> {
+    if name == node_class::DEFAULT {
+        return Vec::new();
+    }
+    let names = source.node_classes();
+    let near = did_you_mean::nearest(name, names.iter().map(String::as_str));
+    near.into_iter().map(ToOwned::to_owned).collect()
 }
 
 fn refused(tracker: &InstanceTracker, claim: &Claim) -> RefusedOfferings {

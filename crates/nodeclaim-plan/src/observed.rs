@@ -41,6 +41,8 @@ pub struct Observed {
     pub full: Option<FullCluster>,
     /// The claim's node class, if that has an object.
     pub class: Option<Arc<KaitoNodeClass>>,
+    /// Classes of a similar name, best first, if the class that the claim names does not exist.
+    pub near_classes: Vec<String>,
     /// Offerings of the claim's instance type that the cloud refused, whichever claim asked.
     pub refused: RefusedOfferings,
     /// The Node was deleted, and so many others were that the claim is deleted only after this time.

@@ -17,9 +17,6 @@ use crate::validate::{self, PresetViolation};
 
 const PRESETS: &str = include_str!("../data/presets.yaml");
 
-/// Most suggestions for an unknown name.
-const SUGGESTIONS: usize = 3;
-
 /// Bytes of the digest in a version: enough to distinguish catalogs, and short.
 const VERSION_BYTES: usize = 6;
 
@@ -167,17 +164,13 @@ impl Catalog {
         self.presets.get(self.index.get(&name.to_lowercase())?)
     }
 
-    /// Suggests up to three short names for an unknown name, best first, without deprecated presets.
+    /// Suggests up to three short names for an unknown name or hub id, best first, without deprecated presets.
     #[must_use]
     pub fn near(&self, name: &str) -> Vec<&str> {
-        let mut short_names: Vec<&str> = Vec::new();
-        for candidate in did_you_mean::nearest(name, self.index.keys().map(String::as_str), usize::MAX) {
-            let preset = self.find(candidate).filter(|preset| preset.deprecated.is_none());
-            let short_name = preset.map(|preset| preset.name.as_str());
-            short_names.extend(short_name.filter(|short_name| !short_names.contains(short_name)));
-        }
-        short_names.truncate(SUGGESTIONS);
-        short_names
+        let usable = self.iter().filter(|preset| preset.deprecated.is_none());
+        // Owners of a hub say nothing about the model.
+        let model = name.rsplit('/').next().unwrap_or(name);
+        did_you_mean::nearest(model, usable.map(|preset| preset.name.as_str()))
     }
 
     /// Returns all presets, sorted by short name.

@@ -39,6 +39,7 @@ pub(crate) fn preset(entry: Entry, rules: &Rules) -> Preset {
             architecture: entry.architecture,
             attention: entry.attention,
             weights_bytes: entry.weights.bytes,
+            active_weights_bytes: entry.active_weights.map(|weights| weights.bytes),
             max_context_tokens: entry.max_context_tokens,
             kv_bytes_per_token: entry.kv_bytes_per_token,
             quantization: entry.quantization,

@@ -41,6 +41,8 @@ pub(crate) struct Entry {
     pub(crate) attention: Option<AttentionKind>,
     /// Size of all weight files.
     pub(crate) weights: Weights,
+    /// Size of the weights that one token reads, if a mixture of experts does not read all; estimates of speed use it.
+    pub(crate) active_weights: Option<Weights>,
     /// Size of the download, if it differs from the weights; it determines disk and readiness timeout.
     pub(crate) download: Option<Weights>,
     /// Longest context in tokens: `max_position_embeddings` of config.json or its equivalent.

@@ -80,6 +80,7 @@ impl ModelFacts {
             weights: Weights {
                 bytes: self.shape.weights_bytes,
             },
+            active_weights: self.shape.active_weights_bytes.map(|bytes| Weights { bytes }),
             download: self.download_bytes.map(|bytes| Weights { bytes }),
             max_context_tokens: self.shape.max_context_tokens,
             kv_bytes_per_token: self.shape.kv_bytes_per_token,

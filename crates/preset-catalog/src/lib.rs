@@ -13,6 +13,7 @@ mod entry;
 pub mod estimate;
 mod facts;
 pub mod fit;
+pub mod forecast;
 mod overlay;
 mod preset;
 mod problem;

@@ -48,6 +48,8 @@ pub struct ModelShape {
     pub attention: Option<AttentionKind>,
     /// Size of all weight files, in bytes.
     pub weights_bytes: u64,
+    /// Bytes of the weights that the engine reads for one token, if a mixture of experts does not read all.
+    pub active_weights_bytes: Option<u64>,
     /// Longest context of the model, in tokens.
     pub max_context_tokens: u32,
     /// KV cache of one token in all layers, in bytes, with two bytes per element.

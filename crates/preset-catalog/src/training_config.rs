@@ -1,6 +1,7 @@
 //! The user's `training_config.yaml`, as far as it is checked before nodes are bought: its sections, its quantization and its
 //! output directory. The tuner checks the rest.
 
+use instance_types::did_you_mean;
 use serde_json::{Map, Value};
 
 use crate::preset::TuningMethod;
@@ -38,8 +39,11 @@ pub fn check(text: &str, method: TuningMethod, results: Option<&str>) -> Result<
     let sections = sections.ok_or_else(|| format!("{ROOT} must be a map of sections"))?;
     for (name, section) in sections {
         if !SECTIONS.contains(&name.as_str()) {
+            let hint = did_you_mean::hint(&did_you_mean::nearest(name, SECTIONS));
             let known = SECTIONS.join(", ");
-            return Err(format!("unknown section {ROOT}.{name}, expected one of {known}"));
+            return Err(format!(
+                "unknown section {ROOT}.{name}, expected one of {known}{hint}"
+            ));
         }
         if !section.is_object() && !section.is_null() {
             return Err(format!("{ROOT}.{name} must be a map"));

@@ -111,6 +111,7 @@ impl Reader {
             attention: self.attention(message.attention)?,
             architecture: message.architecture,
             weights_bytes: message.weights_bytes,
+            active_weights_bytes: Some(message.active_weights_bytes).filter(|bytes| *bytes > 0),
             max_context_tokens: message.max_context_tokens,
             kv_bytes_per_token: message.kv_bytes_per_token,
             quantization: optional(message.quantization),

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use instance_types::did_you_mean;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -45,17 +46,7 @@ fn status(asked: &str, near: &[&str], sentence: String) -> Status {
 }
 
 fn sentence(asked: &str, near: &[&str]) -> String {
-    let quoted: Vec<_> = near.iter().map(|name| format!("`{name}`")).collect();
-    match quoted.as_slice() {
-        [] => format!("no preset is named `{asked}`"),
-        [rest @ .., last] if !rest.is_empty() => {
-            format!(
-                "no preset is named `{asked}`; did you mean {} or {last}?",
-                rest.join(", ")
-            )
-        }
-        [only, ..] => format!("no preset is named `{asked}`; did you mean {only}?"),
-    }
+    format!("no preset is named `{asked}`{}", did_you_mean::hint(near))
 }
 
 /// The similar names in a status of [`not_found`], best first; empty for any other status.
@@ -90,10 +81,10 @@ mod tests {
     #[test]
     fn what_the_server_writes_the_client_reads() {
         check(&[], "no preset is named `phi4`");
-        check(&["phi-4"], "no preset is named `phi4`; did you mean `phi-4`?");
+        check(&["phi-4"], "no preset is named `phi4`; did you mean phi-4?");
         check(
             &["phi-4", "b", "c"],
-            "no preset is named `phi4`; did you mean `phi-4`, `b` or `c`?",
+            "no preset is named `phi4`; did you mean phi-4, b, c?",
         );
     }
 

@@ -32,6 +32,7 @@ impl From<&ModelShape> for v1::ModelShape {
         Self {
             architecture: shape.architecture.clone(),
             weights_bytes: shape.weights_bytes,
+            active_weights_bytes: shape.active_weights_bytes.unwrap_or_default(),
             max_context_tokens: shape.max_context_tokens,
             kv_bytes_per_token: shape.kv_bytes_per_token,
             quantization: shape.quantization.clone().unwrap_or_default(),

@@ -1,6 +1,6 @@
 //! The RPC `PlanResources`: from a request to a query of `preset_catalog::fit`.
 
-use instance_types::{Catalog, Cloud, InstanceType};
+use instance_types::{Catalog, Cloud, InstanceType, did_you_mean};
 use preset_catalog::estimate::{DEFAULT_CONTEXT_TOKENS, EngineOptions};
 use preset_catalog::fit::{FitOptions, FitReport, compare_instance_types};
 use preset_catalog::{EngineImage, Preset};
@@ -82,11 +82,7 @@ fn instance_types<'a>(
 fn unknown_type(cloud: Cloud, name: &str, near: &[&str]) -> Status {
     let mut shown: String = name.chars().take(80).collect();
     shown.retain(|c| !c.is_control());
-    let hint = if near.is_empty() {
-        String::new()
-    } else {
-        format!("; did you mean {}?", near.join(", "))
-    };
+    let hint = did_you_mean::hint(near);
     invalid(
         "instance_types",
         &format!("holds `{shown}`, which must be an instance type of {cloud}{hint}"),

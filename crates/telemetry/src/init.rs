@@ -1,13 +1,15 @@
 //! Starts logging and tracing for the process, and flushes traces at its end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use opentelemetry_sdk::trace::{BatchSpanProcessor, Sampler, SdkTracerProvider, SpanProcessor as _};
 use tracing::Subscriber;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
@@ -15,6 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use crate::args::{LogFormat, TelemetryArgs};
+use crate::finished::{SharedProcessor, SpanSink};
 
 /// Time to send the last spans at the end.
 const FLUSH: Duration = Duration::from_secs(2);
@@ -23,7 +26,21 @@ const FLUSH: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 #[must_use = "dropping the guard ends tracing"]
 pub struct Guard {
-    provider: Option<SdkTracerProvider>,
+    traces: Option<Traces>,
+}
+
+#[derive(Debug)]
+struct Traces {
+    provider: SdkTracerProvider,
+    sink: SpanSink,
+}
+
+impl Guard {
+    /// Returns the way to send finished spans; `None` if no traces are collected.
+    #[must_use]
+    pub fn span_sink(&self) -> Option<SpanSink> {
+        self.traces.as_ref().map(|traces| traces.sink.clone())
+    }
 }
 
 /// Starts logging, and tracing if an endpoint is given. Call it first in `main`, inside the runtime.
@@ -38,23 +55,23 @@ pub fn init(args: &TelemetryArgs, service: &'static str) -> anyhow::Result<Guard
         )
     })?;
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
-    let provider = args
+    let traces = args
         .otlp_endpoint
         .as_deref()
-        .map(|endpoint| provider(endpoint, args.otlp_sample_ratio, service))
+        .map(|endpoint| traces(endpoint, args.otlp_sample_ratio, service))
         .transpose()?;
-    let traces = provider.as_ref().map(|p| {
+    let spans = traces.as_ref().map(|traces| {
         tracing_opentelemetry::layer()
-            .with_tracer(p.tracer(service))
+            .with_tracer(traces.provider.tracer(service))
             .with_location(false)
     });
     tracing_subscriber::registry()
         .with(filter)
         .with(logs(args.log_format))
-        .with(traces)
+        .with(spans)
         .try_init()
         .context("logging must be started only once")?;
-    Ok(Guard { provider })
+    Ok(Guard { traces })
 }
 
 fn logs<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
@@ -69,23 +86,36 @@ where
     }
 }
 
-fn provider(endpoint: &str, ratio: f64, service: &'static str) -> anyhow::Result<SdkTracerProvider> {
+/// One queue and one connection for the spans of the program and for finished ones.
+fn traces(endpoint: &str, ratio: f64, service: &'static str) -> anyhow::Result<Traces> {
     let exporter = SpanExporter::builder()
         .with_tonic()
         .with_endpoint(endpoint)
         .build()
         .with_context(|| format!("--otlp-endpoint must be a URL, not {endpoint:?}"))?;
-    Ok(SdkTracerProvider::builder()
-        .with_resource(Resource::builder().with_service_name(service).build())
+    // The builder adds the attributes of OTEL_RESOURCE_ATTRIBUTES, where the chart names the pod.
+    let resource = Resource::builder()
+        .with_service_name(service)
+        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+        .build();
+    let mut processor = BatchSpanProcessor::builder(exporter).build();
+    processor.set_resource(&resource);
+    let processor = SharedProcessor(Arc::new(processor));
+    let provider = SdkTracerProvider::builder()
+        .with_resource(resource)
         .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(ratio))))
-        .with_batch_exporter(exporter)
-        .build())
+        .with_span_processor(processor.clone())
+        .build();
+    Ok(Traces {
+        provider,
+        sink: SpanSink::new(processor, ratio, service),
+    })
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if let Some(provider) = &self.provider
-            && let Err(error) = provider.shutdown_with_timeout(FLUSH)
+        if let Some(traces) = &self.traces
+            && let Err(error) = traces.provider.shutdown_with_timeout(FLUSH)
         {
             tracing::warn!(%error, "failed to send the last spans");
         }

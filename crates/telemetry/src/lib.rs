@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod collected;
+pub mod finished;
 pub mod grpc;
 pub mod host;
 pub mod init;
@@ -14,6 +15,7 @@ pub mod process;
 
 pub use args::{LogFormat, TelemetryArgs};
 pub use collected::CollectedGauge;
+pub use finished::{FinishedSpan, SpanSink};
 pub use init::{Guard, init};
 pub use metrics::{Buckets, Counter, Gauge, Histogram, InfoGauge, Metrics};
 pub use outcome::{Operation, Operations, Outcome};

@@ -23,6 +23,7 @@ mod registry_authorities;
 mod registry_client;
 pub mod registry_tls;
 pub mod serving_args;
+mod start_traces;
 mod strip;
 mod unavailable;
 mod upgrades;

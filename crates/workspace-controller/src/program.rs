@@ -15,6 +15,7 @@ use crate::orphans::{OrphanEnqueuers, OrphanShare, Orphans};
 use crate::presets::Presets;
 use crate::reconcile::{LiveClaims, Workspaces};
 use crate::registry_authorities::AuthorityWatch;
+use crate::start_traces::StartTraces;
 use crate::{watches, workspace_metrics};
 
 const NAME: &str = labels::WORKSPACE_CONTROLLER;
@@ -30,7 +31,7 @@ const GRACE: Duration = Duration::from_secs(20);
 /// respond, or a task fails.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     operator_runtime::install_tls_provider();
-    let _guard = telemetry::init(&args.telemetry, NAME)?;
+    let guard = telemetry::init(&args.telemetry, NAME)?;
     let instance_types = args.instance_types.load()?;
     let mut settings = args.settings(args.images.images()?, instance_types);
     let (metrics, readiness, liveness) = (Metrics::new(), Readiness::new(), Checks::new());
@@ -80,6 +81,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         machines: machine_enqueuer,
         node_claims: node_claim_enqueuer,
     };
+    let traces = StartTraces::new(guard.span_sink(), runtime.writer_check());
     let (mut source, caches) = watches::start(
         &runtime,
         &mut tasks,
@@ -87,6 +89,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         &orphan_enqueuers,
         &settings,
         &kinds,
+        traces.clone(),
     );
     if let Some(config_map) = &args.capacity_config_map {
         source.capacity =
@@ -119,6 +122,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let (watch, workspaces) = (presets.watch(), source.workspaces.clone());
     let catalog = presets.clone();
     let (user_configs, capacity) = (source.user_configs.clone(), source.capacity.clone());
+    let all_workspaces = source.workspaces.clone();
     let presets_token = token.clone();
     tasks.spawn("presets", async move {
         watch
@@ -151,6 +155,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         capacity.ready(&token).await;
         match leader::acquire(&args.leader, &runtime, &release, &token).await? {
             Some(leadership) => {
+                traces.catch_up(&all_workspaces.all());
                 let reconciling = async {
                     tokio::join!(
                         controller.run(&runtime, token.clone()),

@@ -18,6 +18,7 @@ use crate::observe::{
     CacheSource, concerned, namespace_value, owner_key, owner_value, owner_value_namespaced, warned_uid,
 };
 use crate::orphans::OrphanEnqueuers;
+use crate::start_traces::StartTraces;
 use crate::strip;
 use crate::unavailable::SharedUnavailableTypes;
 use crate::upgrades::{SharedUpgradeQueue, unfinished_value};
@@ -35,6 +36,7 @@ pub(crate) fn start(
     orphans: &OrphanEnqueuers,
     settings: &Settings,
     kinds: &[&str],
+    traces: StartTraces,
 ) -> (CacheSource, Caches) {
     let all = watcher::Config::default;
     let ours = || watcher::Config::default().labels(labels::WORKSPACE);
@@ -112,7 +114,7 @@ pub(crate) fn start(
         workspaces: source.workspaces.clone(),
         orphans: orphans.clone(),
     };
-    start.watch_workspaces(workspaces, &source);
+    start.watch_workspaces(workspaces, &source, traces);
     if kinds.contains(&ClaimKind::Machine.definition()) {
         caches = caches.with(&machines.cache());
         let (unavailable, ledger) = (source.unavailable.clone(), source.ledger.clone());
@@ -194,7 +196,7 @@ impl Starter<'_> {
     }
 
     /// Runs the watch of Workspaces. One that is gone enqueues its claims too: their collector looks for it.
-    fn watch_workspaces(&mut self, watch: Watch<Workspace>, source: &CacheSource) {
+    fn watch_workspaces(&mut self, watch: Watch<Workspace>, source: &CacheSource, traces: StartTraces) {
         let (enqueuer, orphans) = (self.enqueuer.clone(), self.orphans.clone());
         let user_configs = source.user_configs.clone();
         let (machines, node_claims) = (source.owned_machines.clone(), source.owned_node_claims.clone());
@@ -202,6 +204,7 @@ impl Starter<'_> {
             "workspaces",
             watch.run(self.tasks.token(), move |change: &Change<Workspace>| {
                 user_configs.record(&change.key, change.new.as_deref());
+                traces.record(change);
                 for workspace in change.both() {
                     enqueuer.enqueue(Key::of(workspace.as_ref()));
                 }

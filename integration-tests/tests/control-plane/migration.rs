@@ -51,6 +51,7 @@ async fn a_cluster_of_upstream_is_taken_over() -> Result<()> {
     stack.await_ready(env).await?;
 
     keeps_running(&world, &stack, &before).await?;
+    says_why_edits_wait(&world, &before).await?;
     moves_when_asked(&world).await?;
     world.delete(NAME).await?;
     ensure!(
@@ -236,6 +237,35 @@ async fn keeps_running(world: &World, stack: &Stack, before: &Before) -> Result<
             Ok(())
         })
         .await
+}
+
+/// An edit leaves upstream's workload alone. The status says so, and what helps.
+async fn says_why_edits_wait(world: &World, before: &Before) -> Result<()> {
+    let body = json!({"metadata": {"annotations": {"kaito.sh/max-context-tokens": "2048"}}});
+    let workspaces = world.workspaces();
+    workspaces
+        .patch(NAME, &PatchParams::default(), &Patch::Merge(&body))
+        .await?;
+    world
+        .env
+        .eventually("the status to say that the edit waits", LIMIT, async || {
+            let status = workspaces.get(NAME).await?.status.context("no status")?;
+            let ready = status.conditions.iter().find(|c| c.type_ == "WorkspaceReady");
+            let says = &ready.context("no condition")?.message;
+            for part in ["do not reach it", "Set the annotation kaito.sh/upgrade"] {
+                ensure!(says.contains(part), "{says}");
+            }
+            Ok(())
+        })
+        .await?;
+    world.quiet(&world.namespace).await?;
+    let sets: Api<StatefulSet> = Api::namespaced(world.client.clone(), &world.namespace);
+    let set = sets.get(NAME).await?;
+    ensure!(
+        set.metadata.generation == before.stateful_set.metadata.generation,
+        "upstream's workload was changed: {set:?}"
+    );
+    Ok(())
 }
 
 /// `kaito.sh/upgrade` replaces upstream's workload by ours, on the same node.

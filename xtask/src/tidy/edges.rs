@@ -41,7 +41,7 @@ pub(super) const TABLE: &[Allowed] = &[
     },
     Allowed {
         package: "nodeclaim-plan",
-        uses: &["cloudprovider", "kaito-api", "plan"],
+        uses: &["cloudprovider", "instance-types", "kaito-api", "plan"],
         tests_use: &["plan-check"],
     },
     Allowed {

@@ -59,12 +59,6 @@ pub(crate) const VARIABLES: &[Variable] = &[
          || variables.data['open'] == 'hub' && variables.wanted.matches('^[^/]+/[^/]+$'))",
     ),
     variable(
-        "kin",
-        "variables.wanted.size() < 3 ? [] : variables.data['presets'].split(',').filter(p, \
-         p.startsWith(variables.wanted.split('/')[variables.wanted.split('/').size() - 1].lowerAscii().split('-')[0]) \
-         || p.startsWith(variables.wanted.lowerAscii().substring(0, 3)))",
-    ),
-    variable(
         "runtimes",
         "('runtimes.' + variables.preset) in variables.data \
          ? variables.data['runtimes.' + variables.preset].split(',') : []",

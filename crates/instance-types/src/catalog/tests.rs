@@ -164,7 +164,7 @@ proptest! {
     fn suggestions_exist_and_are_few(asked in "\\PC{0,40}") {
         for cloud in Cloud::ALL {
             let near = catalog().near(cloud, &asked);
-            prop_assert!(near.len() <= SUGGESTIONS);
+            prop_assert!(near.len() <= did_you_mean::MOST);
             prop_assert!(near.iter().all(|name| catalog().lookup(cloud, name).is_some()));
         }
     }

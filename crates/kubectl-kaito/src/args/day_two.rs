@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use super::format::Format;
 
 /// The cluster, as kubectl finds it.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Cluster")]
 pub(crate) struct ClusterArgs {
     /// Namespace; the default is the kubeconfig's.

@@ -1,6 +1,7 @@
 //! The node class of a claim, and what it adds to a launch. It is read when an instance is launched, and never later.
 
 use cloudprovider::{LaunchSpec, NodeOptions};
+use instance_types::did_you_mean;
 use kaito_api::Claim;
 use kaito_api::labels::NODE_CLASS;
 use kaito_api::node_class::{self, GpuDriver, KaitoNodeClass, OsDiskType, OsSku};
@@ -11,8 +12,11 @@ use crate::settings::Settings;
 
 /// A class that a claim names and that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("KaitoNodeClass {0} does not exist")]
-pub(crate) struct MissingClass(String);
+#[error("KaitoNodeClass {name} does not exist{}", did_you_mean::hint(.near))]
+pub(crate) struct MissingClass {
+    name: String,
+    near: Vec<String>,
+}
 
 /// Returns the name of a claim's class. That of a Machine is an annotation, otherwise a setting.
 pub(crate) fn name<'a>(claim: &'a Claim, settings: &'a Settings) -> &'a str {
@@ -33,7 +37,10 @@ pub(crate) fn name<'a>(claim: &'a Claim, settings: &'a Settings) -> &'a str {
 pub(crate) fn of<'a>(context: &PlanContext<'a>) -> Result<Option<&'a KaitoNodeClass>, MissingClass> {
     let name = name(context.claim, context.settings);
     match context.class {
-        None if name != node_class::DEFAULT => Err(MissingClass(name.to_owned())),
+        None if name != node_class::DEFAULT => Err(MissingClass {
+            name: name.to_owned(),
+            near: context.near_classes.to_vec(),
+        }),
         class => Ok(class),
     }
 }

@@ -52,6 +52,10 @@ impl Source for ClusterObjects {
         Vec::new()
     }
 
+    fn node_classes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     fn node_class(&self, _: &str) -> Option<Arc<KaitoNodeClass>> {
         None
     }

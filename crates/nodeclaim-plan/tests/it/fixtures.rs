@@ -261,6 +261,7 @@ impl Case {
             launches_held: false,
             full: None,
             class: None,
+            near_classes: Vec::new(),
             refused: RefusedOfferings::default(),
             deletion_held_until: None,
             repair: nodeclaim_plan::RepairAnswer::NotAsked,

@@ -50,6 +50,10 @@ fn a_missing_class_is_named_and_nothing_is_bought() {
     }
     let plan = of_private().plan();
     assert!(message(&plan, "MachineLaunched").contains("KaitoNodeClass private does not exist"));
+    let mut similar = of_private();
+    similar.observed.near_classes = vec!["private-2".into()];
+    let says = message(&similar.plan(), "MachineLaunched");
+    assert!(says.contains("does not exist; did you mean private-2?"), "{says}");
     let mut by_setting = Case::absent(2);
     asked(&by_setting.plan());
     by_setting.settings.machine_class = "other".into();

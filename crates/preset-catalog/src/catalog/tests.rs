@@ -154,7 +154,7 @@ fn presets_that_can_be_tuned() {
 
 #[test]
 fn suggestions() {
-    assert_eq!(catalog().near("phi4"), ["phi-4"]);
+    assert_eq!(catalog().near("phi4")[0], "phi-4");
     assert_eq!(catalog().near("llama-3-8b")[0], "llama-3.1-8b-instruct");
     assert_eq!(
         catalog().near("meta/llama-3.1-8b-instruct")[0],
@@ -369,6 +369,6 @@ proptest! {
         for name in catalog().near(&asked) {
             prop_assert!(catalog().find(name).is_some());
         }
-        prop_assert!(catalog().near(&asked).len() <= SUGGESTIONS);
+        prop_assert!(catalog().near(&asked).len() <= did_you_mean::MOST);
     }
 }

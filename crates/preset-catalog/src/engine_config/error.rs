@@ -1,5 +1,7 @@
 //! Errors of a file, in one line each.
 
+use instance_types::did_you_mean;
+
 /// Reason why a file cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EngineConfigError {
@@ -35,11 +37,7 @@ pub(super) fn unknown_key<'a>(
     name: &str,
     known: impl Iterator<Item = &'a str>,
 ) -> EngineConfigError {
-    let near = instance_types::did_you_mean::nearest(name, known, 2);
-    let hint = match near.as_slice() {
-        [] => String::new(),
-        near => format!("; did you mean {}?", near.join(" or ")),
-    };
+    let hint = did_you_mean::hint(&did_you_mean::nearest(name, known));
     let gap = if what.ends_with('.') { "" } else { " " };
     EngineConfigError::malformed(format!("unknown {what}{gap}{name}{hint}"))
 }

@@ -38,6 +38,7 @@ fn shape_in_units(unit: u64) -> impl Strategy<Value = ModelShape> {
                 architecture: "Any".to_owned(),
                 attention,
                 weights_bytes: (weights / unit).max(1) * unit,
+                active_weights_bytes: None,
                 max_context_tokens: 1 << 20,
                 kv_bytes_per_token: (per_token / unit).max(1) * unit,
                 quantization: None,

@@ -108,7 +108,7 @@ async fn an_unknown_name_gets_suggestions() {
     assert!(
         status
             .message()
-            .starts_with("no preset is named `llama-3-8b`; did you mean `llama-3.1-8b-instruct`")
+            .starts_with("no preset is named `llama-3-8b`; did you mean llama-3.1-8b-instruct")
     );
     assert_eq!(near_matches(&status)[0], "llama-3.1-8b-instruct");
     let info = status.get_details_error_info().unwrap();

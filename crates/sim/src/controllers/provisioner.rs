@@ -219,6 +219,10 @@ impl Source for View {
         Vec::new()
     }
 
+    fn node_classes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     fn node_class(&self, _name: &str) -> Option<Arc<KaitoNodeClass>> {
         // No simulated cluster has a class.
         None

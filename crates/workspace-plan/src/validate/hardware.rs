@@ -1,6 +1,6 @@
 //! The hardware that each node of the Workspace has, or will have.
 
-use instance_types::InstanceType;
+use instance_types::{InstanceType, did_you_mean};
 use kaito_api::conditions::WorkspaceReason;
 use render::Hardware;
 
@@ -70,11 +70,7 @@ fn names_gpus(context: &PlanContext<'_>, name: &str) -> bool {
 fn unknown(context: &PlanContext<'_>, name: &str) -> Problem {
     let cloud = context.settings.cloud;
     let near = context.settings.instance_types.near(cloud, name);
-    let hint = if near.is_empty() {
-        String::new()
-    } else {
-        format!("; did you mean {}?", near.join(", "))
-    };
+    let hint = did_you_mean::hint(&near);
     let cause = format!("instance type {name} is not known in cloud {cloud}{hint}");
     Problem::new(WorkspaceReason::InstanceTypeUnknown, cause)
 }

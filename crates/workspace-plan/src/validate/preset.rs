@@ -1,5 +1,6 @@
 //! The preset that the Workspace names.
 
+use instance_types::did_you_mean;
 use kaito_api::PresetSpec;
 use kaito_api::conditions::WorkspaceReason;
 use preset_catalog::Preset;
@@ -64,13 +65,7 @@ pub(super) fn check_access(
 }
 
 fn unknown(name: &str, near: &[String]) -> Problem {
-    let mut near = near.to_vec();
-    near.sort();
-    let hint = if near.is_empty() {
-        String::new()
-    } else {
-        format!("; did you mean {}?", near.join(", "))
-    };
+    let hint = did_you_mean::hint(near);
     Problem::new(
         WorkspaceReason::PresetUnknown,
         format!("there is no preset {name}{hint}"),

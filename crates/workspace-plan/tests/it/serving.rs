@@ -283,6 +283,16 @@ fn a_workload_of_upstream_serves_until_an_upgrade_is_asked_for() {
         "status": {"replicas": 1, "readyReplicas": 1},
     }))));
     assert_eq!(actions(&case.plan()), [""; 0]);
+    // An edit changes nothing either, and the status says so and what helps.
+    let workspace = Arc::make_mut(&mut case.observed.workspace);
+    let annotations = workspace.metadata.annotations.get_or_insert_default();
+    annotations.insert("kaito.sh/max-context-tokens".into(), "4096".into());
+    let edited = case.plan();
+    assert_eq!(actions(&edited), [""; 0]);
+    let says = condition(&edited, "WorkspaceReady");
+    for part in ["UpgradeAvailable", "changes of this Workspace do not reach it", "Set the annotation kaito.sh/upgrade"] {
+        assert!(says.contains(part), "{part}: {says}");
+    }
     let workspace = Arc::make_mut(&mut case.observed.workspace);
     let annotations = workspace.metadata.annotations.get_or_insert_default();
     annotations.insert("kaito.sh/upgrade".into(), "now".into());

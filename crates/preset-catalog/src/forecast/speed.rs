@@ -1,0 +1,66 @@
+//! Speed of one sequence, and the number of sequences at once.
+//!
+//! While tokens are generated one by one, a GPU reads the active weights and the cache of the sequence for each of them, and
+//! does little arithmetic. So its memory bandwidth bounds the speed. No engine reaches the bound; speculative decoding may pass it.
+
+use instance_types::InstanceType;
+
+use crate::estimate::{EngineOptions, gib};
+use crate::fit::{Fit, TermKind};
+use crate::preset::Preset;
+
+use super::Estimate;
+
+const OURS: &str = "docs/estimator.md";
+const BYTES_OF_GB: u128 = 1_000_000_000;
+
+/// Stages work one after the other on a token, so only the GPUs that share a layer add up.
+pub(super) fn tokens_per_second(
+    preset: &Preset,
+    instance_type: &InstanceType,
+    fit: &Fit,
+    settings: &EngineOptions,
+) -> Option<Estimate> {
+    let placement = &fit.placement;
+    if placement.gpus_per_node == 0 || settings.offload_bytes_per_gpu > 0 {
+        return None;
+    }
+    let gb_per_second = instance_type.gpu_gb_per_second()?;
+    let (shape, tensor) = (settings.shape(&preset.shape), placement.tensor_parallel.max(1));
+    let published = preset.shape.weights_bytes.max(1);
+    let active = preset.shape.active_weights_bytes.unwrap_or(published);
+    // In the format in which the engine holds the weights.
+    let weights = u128::from(active) * u128::from(shape.weights_bytes) / u128::from(published);
+    let cache = u128::from(placement.memory.kv_cache_bytes_per_gpu) * u128::from(placement.pipeline_parallel);
+    let read = (weights / u128::from(tensor) + cache).max(1);
+    let value = u128::from(gb_per_second) * BYTES_OF_GB / read;
+    let weights = gib(u64::try_from(weights).unwrap_or(u64::MAX));
+    let cache = gib(u64::try_from(cache).unwrap_or(u64::MAX));
+    let gpus = if tensor > 1 { format!(" over {tensor} GPUs") } else { String::new() };
+    Some(Estimate {
+        value: u64::try_from(value).unwrap_or(u64::MAX).max(1),
+        formula: format!(
+            "at most: {gb_per_second} GB/s of a GPU ÷ ({weights} GiB of weights{gpus} + {cache} GiB of KV cache) for each token"
+        ),
+        source: OURS.into(),
+    })
+}
+
+/// The headroom holds more caches of the planned length; whole copies of the model have their own.
+pub(super) fn sequences(fit: &Fit) -> Option<Estimate> {
+    let headroom = fit.headroom_bytes?;
+    let terms = &fit.explanation;
+    let cache = terms.iter().find(|term| term.kind == TermKind::KvCache)?.bytes;
+    let copies = u64::from(fit.placement.data_parallel.max(1));
+    let more = headroom.checked_div(cache)?;
+    let of_copies = if copies > 1 { format!(", in each of {copies} copies") } else { String::new() };
+    Some(Estimate {
+        value: more.saturating_add(1).saturating_mul(copies),
+        formula: format!(
+            "1 + {} GiB of headroom ÷ {} GiB of KV cache of a sequence{of_copies}",
+            gib(headroom),
+            gib(cache)
+        ),
+        source: OURS.into(),
+    })
+}
