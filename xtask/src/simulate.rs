@@ -6,8 +6,9 @@ use crate::repository;
 
 /// Schedules of one night.
 pub(crate) const NIGHTLY: u64 = 10_000;
-/// Subjects of the simulation. A seed is one schedule of each: of claims, and of Workspaces.
-const SUBJECTS: u64 = 2;
+/// Subjects of the simulation. A seed is one schedule of each: of claims, of Workspaces, and of Workspaces that compete for scarce
+/// capacity. Workspaces are served by gpu-provisioner, and once more by a Karpenter.
+const SUBJECTS: u64 = 5;
 /// Seeds for each walk through specs. A walk plays a whole life for every edit.
 const SEEDS_PER_WALK: u64 = 10;
 /// Fewest walks: with less they do not reach enough.
@@ -15,7 +16,7 @@ const FEWEST_WALKS: u64 = 120;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Schedules to play, half of them of claims and half of Workspaces
+    /// Schedules to play: a fifth of claims, two fifths of Workspaces, two fifths of Workspaces with scarce capacity
     #[arg(long, default_value_t = NIGHTLY)]
     schedules: u64,
     /// First seed; another one plays other schedules

@@ -1,13 +1,15 @@
 //! Faults of a seeded run, and actions of users meanwhile.
 
 mod illness;
+pub(crate) mod scarcity;
+mod upgrades;
 
 use cloudprovider::Ownership;
 use jiff::SignedDuration;
 use kaito_api::labels;
 use plan::{Kind, ObjectRef};
 use serde_json::json;
-use workspace_plan::{AutomaticUpgrades, ProvisionerMode, UpgradeWindow, Upgrades};
+use workspace_plan::{ProvisionerMode, Upgrades};
 
 use crate::api_server::{is_deleting, key};
 use crate::cloud::Fault;
@@ -36,6 +38,8 @@ pub enum Subject {
     Claims,
     /// Workspaces.
     Workspaces,
+    /// Workspaces with ladders, capacity types and zones, on a cloud with little capacity.
+    Scarcity,
 }
 
 /// Makes the world randomly unreliable.
@@ -62,7 +66,7 @@ pub fn trouble(world: &mut World, rng: &mut Rng) {
 }
 
 /// Makes the world reliable again and removes every obstacle.
-pub fn calm(world: &mut World) {
+pub fn calm(world: &mut World, subject: Subject) {
     world.note("--- faults stop ---");
     world.trouble = crate::world::Trouble::default();
     world.cloud.faults.clear();
@@ -72,6 +76,9 @@ pub fn calm(world: &mut World) {
     world.kubelet.pods.crash = false;
     world.kubelet.karpenter.heal();
     illness::mend(world);
+    if subject == Subject::Scarcity {
+        scarcity::mend(world);
+    }
     world.upgrades(Upgrades::Manual);
     mend_settings(world);
     let pods: Vec<ObjectRef> = world.api.list(Kind::Pod).map(|(key, _)| key.clone()).collect();
@@ -93,6 +100,9 @@ pub fn calm(world: &mut World) {
 
 /// Does one random action of a user, or causes one random loss.
 pub(crate) fn act(world: &mut World, subject: Subject, rng: &mut Rng) {
+    if subject == Subject::Scarcity && rng.permille(550) {
+        return scarcity::act(world, rng);
+    }
     match rng.below(23) {
         0..=2 => apply(world, subject, rng),
         3 => delete(world, subject, rng),
@@ -117,11 +127,20 @@ pub(crate) fn act(world: &mut World, subject: Subject, rng: &mut Rng) {
         12 => hold(world, rng),
         13..=14 => scribble(world, rng),
         15 => deny(world, rng),
-        16 => strip(world, rng),
+        16 => strip(world, subject, rng),
         17..=18 => configure(world, rng),
         19..=21 => illness::sicken(world, rng),
         _ => switch(world, rng),
     }
+}
+
+/// Applies the first objects.
+pub(crate) fn begin(world: &mut World, subject: Subject, rng: &mut Rng) {
+    if subject == Subject::Scarcity {
+        scarcity::begin(world, rng);
+        (0..3).for_each(|_| apply(world, subject, rng));
+    }
+    apply(world, subject, rng);
 }
 
 /// Applies one of a few objects, new or not.
@@ -144,10 +163,10 @@ pub fn apply(world: &mut World, subject: Subject, rng: &mut Rng) {
             json::set(&mut value, &["metadata", "labels", "by"], json!("user"));
             let _ = world.apply(&key(kind, "", &name), &value);
         }
-        Subject::Workspaces => {
+        Subject::Workspaces | Subject::Scarcity => {
             let (namespace, name) = (rng.pick(&NAMESPACES), rng.pick(&WORKSPACES));
             if let (Some(namespace), Some(name)) = (namespace, name) {
-                apply_workspace(world, namespace, name);
+                apply_workspace(world, subject, namespace, name, rng);
             }
         }
     }
@@ -158,7 +177,10 @@ const NAMESPACES: [&str; 2] = ["default", "neighbor"];
 /// Workspaces of each tenant.
 const WORKSPACES: [&str; 4] = ["one", "two", "tune", "large"];
 
-fn apply_workspace(world: &mut World, namespace: &str, name: &str) {
+fn apply_workspace(world: &mut World, subject: Subject, namespace: &str, name: &str, rng: &mut Rng) {
+    if subject == Subject::Scarcity {
+        return scarcity::apply(world, namespace, name, rng);
+    }
     let (value, slots) = match name {
         "one" => (fixtures::configured(name, fixtures::SMALL_PRESET, 1), 1),
         "two" => (fixtures::template(name, 2), 2),
@@ -181,7 +203,7 @@ fn squat(world: &mut World, name: &str, rng: &mut Rng) {
 fn delete(world: &mut World, subject: Subject, rng: &mut Rng) {
     match subject {
         Subject::Claims => remove(world, claim_kind(rng), rng),
-        Subject::Workspaces => remove(world, Kind::Workspace, rng),
+        Subject::Workspaces | Subject::Scarcity => remove(world, Kind::Workspace, rng),
     }
 }
 
@@ -231,7 +253,7 @@ fn hold(world: &mut World, rng: &mut Rng) {
     }
 }
 
-fn strip(world: &mut World, rng: &mut Rng) {
+fn strip(world: &mut World, subject: Subject, rng: &mut Rng) {
     let all: Vec<ObjectRef> = world
         .api
         .list(Kind::Workspace)
@@ -241,7 +263,8 @@ fn strip(world: &mut World, rng: &mut Rng) {
         world.strip(key);
         // Often the tenant creates another of the name at once, while everything of the first is still there.
         if rng.permille(500) {
-            apply_workspace(world, key.namespace.as_deref().unwrap_or_default(), &key.name);
+            let namespace = key.namespace.as_deref().unwrap_or_default();
+            apply_workspace(world, subject, namespace, &key.name, rng);
         }
     }
 }
@@ -337,39 +360,6 @@ fn claim_kind(rng: &mut Rng) -> Kind {
         .unwrap_or(&Kind::Machine)
 }
 
-/// A user asks for the upgrade of one model, or takes the request back.
-fn request_upgrade(world: &mut World, rng: &mut Rng) {
-    let all = world.api.list(Kind::Workspace);
-    let all: Vec<ObjectRef> = all.map(|(key, _)| key.clone()).collect();
-    let Some(key) = rng.pick(&all) else { return };
-    let value = match rng.below(4) {
-        0 => serde_json::Value::Null,
-        number => json!(number.to_string()),
-    };
-    world.scribble(
-        key,
-        &json!({"metadata": {"annotations": {labels::UPGRADE: value}}}),
-    );
-}
-
-/// The administrator chooses another time of upgrades.
-fn choose_upgrades(world: &mut World, rng: &mut Rng) {
-    let start = rng.pick(&["00:00", "12:00"]).and_then(|start| start.parse().ok());
-    let (Ok(days), Some(start)) = ("Mon,Wed,Thu,Fri,Sun".parse(), start) else {
-        return;
-    };
-    let hours = *rng.pick(&[1, 24]).unwrap_or(&24);
-    let automatic = Upgrades::Automatic(AutomaticUpgrades {
-        window: UpgradeWindow::new(days, start, SignedDuration::from_hours(hours)),
-        timeout: SignedDuration::from_mins(30),
-    });
-    world.upgrades(if rng.permille(200) {
-        Upgrades::Manual
-    } else {
-        automatic
-    });
-}
-
 fn switch(world: &mut World, rng: &mut Rng) {
     if rng.permille(400) {
         let other = match world.mode() {
@@ -381,9 +371,9 @@ fn switch(world: &mut World, rng: &mut Rng) {
         let image = format!("example.com/base:{}", rng.below(3));
         world.upgrade(&image);
     } else if rng.permille(300) {
-        request_upgrade(world, rng);
+        upgrades::request(world, rng);
     } else if rng.permille(400) {
-        choose_upgrades(world, rng);
+        upgrades::choose(world, rng);
     } else if rng.permille(500) {
         world.registry.toggle();
         world.note(format!(

@@ -5,6 +5,7 @@
 
 pub mod faults;
 pub mod operations;
+pub mod quota;
 pub mod requests;
 mod scarcity;
 mod stock;
@@ -16,6 +17,7 @@ use cloudprovider::{Instance, InstanceState, LaunchSpec, Offering, OperationStat
 use jiff::{SignedDuration, Timestamp};
 
 pub use faults::{Fault, Faults};
+pub use quota::Quotas;
 pub use supply::{Attempt, Supply};
 
 /// Durations of operations and boots.
@@ -115,6 +117,10 @@ pub struct Cloud {
     pub stopped: bool,
     /// Machines that the cloud has of scarce offerings. Others are unlimited.
     pub supply: BTreeMap<Offering, Supply>,
+    /// Most vCPUs that may be used.
+    pub quotas: Quotas,
+    /// Offerings of the machines of other provisioners, by name.
+    elsewhere: BTreeMap<String, Offering>,
     attempts: Vec<Attempt>,
     pools: BTreeMap<String, Pool>,
     operations: BTreeMap<String, OperationStatus>,
@@ -136,6 +142,8 @@ impl Cloud {
             scarce: BTreeSet::new(),
             stopped: false,
             supply: BTreeMap::new(),
+            quotas: Quotas::default(),
+            elsewhere: BTreeMap::new(),
             attempts: Vec::new(),
             pools: BTreeMap::new(),
             operations: BTreeMap::new(),

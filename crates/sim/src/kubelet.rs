@@ -24,7 +24,7 @@ use instance_types::{Catalog, Cloud, InstanceType};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api_server::ApiServer;
-use crate::cloud::{MachineEvent, Pace};
+use crate::cloud::{Cloud, MachineEvent};
 use karpenter::attempts::Karpenter;
 use machines::Vm;
 
@@ -105,10 +105,12 @@ impl Kubelet {
     }
 
     /// Does everything that is due, and returns the time of the next event.
-    pub fn tick(&mut self, now: Timestamp, pace: &Pace, api: &mut ApiServer) -> Option<Timestamp> {
+    pub fn tick(&mut self, now: Timestamp, cloud: &mut Cloud, api: &mut ApiServer) -> Option<Timestamp> {
         let mut due = Vec::new();
-        self.tick_nodes(now, pace, api, &mut due);
-        self.tick_karpenter(now, pace, api, &mut due);
+        self.tick_nodes(now, &cloud.pace, api, &mut due);
+        let machines = &self.vms;
+        cloud.keep_elsewhere(|name| machines.get(name).is_some_and(|vm| vm.ended.is_none()));
+        self.tick_karpenter(now, cloud, api, &mut due);
         self.tick_workloads(api);
         schedule::tick(now, api);
         self.tick_pods(now, api, &mut due);

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use plan::{Kind, ObjectRef};
 use workspace_plan::ProvisionerMode;
 
-use crate::chaos::{self, Subject};
+use crate::chaos::{self, Subject, scarcity};
 use crate::failure::Failure;
 use crate::fixtures;
 use crate::rng::Rng;
@@ -13,6 +13,8 @@ use crate::world::{Setup, World};
 /// Time within which everything is ready after faults stopped. A stuck launch and a Node that does not join may time
 /// out one after the other.
 const TO_READY: SignedDuration = SignedDuration::from_mins(180);
+/// The same after scarcity: a type that was not offered is asked for again after hours.
+const TO_READY_AFTER_SCARCITY: SignedDuration = SignedDuration::from_hours(12);
 /// Time within which everything is gone after deletion.
 const TO_NOTHING: SignedDuration = SignedDuration::from_mins(90);
 /// Time for which nothing may be written in a settled world.
@@ -28,6 +30,8 @@ pub struct Summary {
     pub to_ready: SignedDuration,
     /// Writes and requests of the programs.
     pub work: usize,
+    /// Requests to the cloud for instances, those that it refused, and instance types that were left out.
+    pub purchases: [usize; 3],
     /// Events of the run.
     pub trace: Vec<String>,
 }
@@ -45,30 +49,39 @@ pub fn run(seed: u64, subject: Subject, setup: impl FnOnce(&mut Setup)) -> Resul
         settings.workspaces.mode = ProvisionerMode::NodeClaim;
     }
     // A ceiling concerns the claims of Workspaces only.
-    if rng.permille(300) && subject == Subject::Workspaces {
+    if rng.permille(300) && subject != Subject::Claims {
         settings.workspaces.ceilings.namespace.nodes = Some(CEILING);
     }
     setup(&mut settings);
+    if subject == Subject::Scarcity {
+        scarcity::prepare(&mut settings, &mut rng);
+    }
     let mut world = World::new(settings);
     plant(&mut world)?;
     chaos::trouble(&mut world, &mut rng);
-    chaos::apply(&mut world, subject, &mut rng);
-    for _ in 0..rng.between(2, 14) {
-        let pause = i64::try_from(rng.between(1, 300)).unwrap_or(1);
+    chaos::begin(&mut world, subject, &mut rng);
+    // Refusals count for minutes, and some for hours.
+    let (acts, longest, most) = match subject {
+        Subject::Scarcity => (24, 900, TO_READY_AFTER_SCARCITY),
+        Subject::Claims | Subject::Workspaces => (14, 300, TO_READY),
+    };
+    for _ in 0..rng.between(2, acts) {
+        let pause = i64::try_from(rng.between(1, longest)).unwrap_or(1);
         world.advance(SignedDuration::from_secs(pause))?;
         chaos::act(&mut world, subject, &mut rng);
         if rng.permille(250) {
             world.check_fixpoint()?;
         }
     }
-    chaos::calm(&mut world);
-    let to_ready = settle(&mut world)?;
+    chaos::calm(&mut world, subject);
+    let to_ready = settle_within(&mut world, most)?;
     world.note("--- everything is settled ---");
     stay_quiet(&mut world)?;
     end(&mut world)?;
     Ok(Summary {
         to_ready,
         work: world.work_done(),
+        purchases: world.purchases(),
         trace: world.trace().to_vec(),
     })
 }
@@ -96,12 +109,16 @@ fn unsettled(world: &World) -> Option<String> {
 /// # Errors
 /// If it takes too long, or a promise is broken.
 pub fn settle(world: &mut World) -> Result<SignedDuration, Failure> {
+    settle_within(world, TO_READY)
+}
+
+fn settle_within(world: &mut World, most: SignedDuration) -> Result<SignedDuration, Failure> {
     let begin = world.now();
-    if !world.advance_until(TO_READY, |world| unsettled(world).is_none())? {
+    if !world.advance_until(most, |world| unsettled(world).is_none())? {
         let why = unsettled(world).unwrap_or_default();
         return Err(world.failure(format!(
             "not settled {} minutes after faults stopped: {why}",
-            TO_READY.as_mins()
+            most.as_mins()
         )));
     }
     Ok(world.now().duration_since(begin))

@@ -9,6 +9,7 @@ pub mod held_writes;
 pub mod invariants;
 pub mod ledger;
 pub mod power;
+pub mod purchases;
 pub mod reconciles;
 pub mod restart;
 pub mod templates;
@@ -233,7 +234,7 @@ impl World {
     }
 
     fn tick_kubelet(&mut self) {
-        let next = self.kubelet.tick(self.now, &self.cloud.pace, &mut self.api);
+        let next = self.kubelet.tick(self.now, &mut self.cloud, &mut self.api);
         if let Some(at) = next {
             self.agenda.add(Due::Kubelet, at, &mut self.rng);
         }

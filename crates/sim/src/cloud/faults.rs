@@ -98,6 +98,20 @@ impl Fault {
         }
     }
 
+    /// The error of faults by which a creation fails.
+    #[must_use]
+    pub fn failure(self) -> Option<ProviderError> {
+        match self {
+            Self::Capacity => Some(error(
+                ErrorClass::Capacity,
+                "AllocationFailed",
+                "Allocation failed: no capacity.",
+            )),
+            Self::CreateFails(class) => Some(error(class, "CreationFailed", "The creation failed.")),
+            _ => None,
+        }
+    }
+
     /// The error of faults that refuse at once.
     #[must_use]
     pub fn refusal(self) -> Option<ProviderError> {

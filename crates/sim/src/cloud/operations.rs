@@ -1,7 +1,8 @@
 //! Operations that accepted requests start.
 
-use cloudprovider::{ErrorClass, Instance, InstanceState, LaunchSpec, ProviderError};
+use cloudprovider::{CapacityType, ErrorClass, Instance, InstanceState, LaunchSpec, ProviderError};
 use jiff::{SignedDuration, Timestamp};
+use kaito_api::labels::AKS_SPOT;
 
 use super::faults::error;
 use super::{Cloud, Ending, Fault, MachineEvent, Work};
@@ -15,18 +16,10 @@ impl Cloud {
         failure: Option<ProviderError>,
     ) -> (String, Instance) {
         let facts = self.facts(spec);
-        let ends = match fault {
-            _ if failure.is_some() => failure.map_or(Ending::Made, Ending::Failed),
-            Some(Fault::Capacity) => Ending::Failed(error(
-                ErrorClass::Capacity,
-                "AllocationFailed",
-                "Allocation failed: no capacity.",
-            )),
-            Some(Fault::CreateFails(class)) => {
-                Ending::Failed(error(class, "CreationFailed", "The creation failed."))
-            }
-            Some(Fault::NoNode) => Ending::MadeWithoutNode,
-            _ => Ending::Made,
+        let ends = match failure.or_else(|| fault.and_then(Fault::failure)) {
+            Some(failure) => Ending::Failed(failure),
+            None if fault == Some(Fault::NoNode) => Ending::MadeWithoutNode,
+            None => Ending::Made,
         };
         let stuck = fault == Some(Fault::Stuck);
         let until = if stuck {
@@ -89,7 +82,13 @@ impl Cloud {
         for (_, spec) in due {
             if self.pool(&spec.name).is_none() {
                 // A request that comes late finds what is left.
-                let failure = self.scarcity(&spec).map(|(failure, _)| failure);
+                let offering = spec.offering();
+                let failure = self.scarcity(&offering).map(|(failure, _)| failure);
+                self.record(
+                    &spec.name,
+                    &offering,
+                    failure.as_ref().map(|failure| failure.class),
+                );
                 self.begin(&spec, None, failure);
             }
         }
@@ -160,11 +159,17 @@ impl Cloud {
     }
 
     fn facts(&mut self, spec: &LaunchSpec) -> Instance {
-        Instance {
+        let mut instance = Instance {
             version: Some(self.next_version()),
             image: Some("AKSUbuntu-2204gen2containerd-202601.01.0".to_owned()),
             ..Instance::launching(spec)
+        };
+        // As AKS marks spot capacity.
+        if spec.capacity_type == CapacityType::Spot {
+            instance.labels.insert(AKS_SPOT.to_owned(), "spot".to_owned());
+            instance.taints.push(format!("{AKS_SPOT}=spot:NoSchedule"));
         }
+        instance
     }
 
     fn url(&mut self) -> String {

@@ -41,7 +41,13 @@ impl Cloud {
     /// # Errors
     /// `Precondition` when it does, or by fault.
     pub fn create(&mut self, spec: &LaunchSpec) -> Result<Accepted, ProviderError> {
-        let fault = self.refused(CallKind::Create)?;
+        let offering = spec.offering();
+        let fault = self.refused(CallKind::Create).inspect_err(|refusal| {
+            // A fault that says that there is no machine is as good as a lack of them.
+            if refusal.class.is_of_offering() {
+                self.record(&spec.name, &offering, Some(refusal.class));
+            }
+        })?;
         if self.pools.contains_key(&spec.name) {
             return Err(error(
                 ErrorClass::Precondition,
@@ -50,13 +56,19 @@ impl Cloud {
             ));
         }
         self.note(format!("create {}", spec.name));
-        self.check_scarcity(spec)?;
+        self.check_scarcity(spec).inspect_err(|refusal| {
+            self.record(&spec.name, &offering, Some(refusal.class));
+        })?;
         if fault == Some(Fault::Late) {
             self.late
                 .push((super::operations::later(self.now, 40), spec.clone()));
             return Err(error(ErrorClass::Transient, "Transport", "the answer was lost"));
         }
-        let scarcity = self.scarcity(spec);
+        let scarcity = self.scarcity(&offering);
+        let by_fault = fault.and_then(Fault::failure).map(|failure| failure.class);
+        let class = scarcity.as_ref().map(|(refusal, _)| refusal.class).or(by_fault);
+        let is_of_offering = |class: &ErrorClass| class.is_of_offering();
+        self.record(&spec.name, &offering, class.filter(is_of_offering));
         let failure = match scarcity {
             Some((refusal, true)) => return Err(refusal),
             Some((failure, false)) => Some(failure),

@@ -23,6 +23,14 @@ pub struct Attempt {
     pub name: String,
     /// The offering.
     pub offering: Offering,
-    /// The cloud had none.
-    pub is_refused: bool,
+    /// Class of the error for which there will be no instance.
+    pub refusal: Option<ErrorClass>,
+}
+
+impl Attempt {
+    /// Returns true if there will be no instance.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.refusal.is_some()
+    }
 }

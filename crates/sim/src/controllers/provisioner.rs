@@ -18,6 +18,7 @@ use plan::{Kind, ObjectRef, PendingWrites};
 use super::{Fuse, Halt, Program, pools};
 use crate::api_server::{ApiServer, key};
 use crate::cloud::Cloud;
+use crate::fixtures;
 use crate::json;
 use crate::view::View;
 
@@ -220,12 +221,12 @@ impl Source for View {
     }
 
     fn node_classes(&self) -> Vec<String> {
-        Vec::new()
+        vec![fixtures::RESERVED_CLASS.to_owned()]
     }
 
-    fn node_class(&self, _name: &str) -> Option<Arc<KaitoNodeClass>> {
-        // No simulated cluster has a class.
-        None
+    fn node_class(&self, name: &str) -> Option<Arc<KaitoNodeClass>> {
+        // Every simulated cluster has this class and no other.
+        (name == fixtures::RESERVED_CLASS).then(|| Arc::new(fixtures::reserved_class()))
     }
 
     fn fleet(&self) -> Vec<Claim> {

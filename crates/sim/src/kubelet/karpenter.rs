@@ -5,19 +5,20 @@
 
 pub mod attempts;
 mod node;
+pub(crate) mod offerings;
 
 use std::sync::Arc;
 
-use cloudprovider::Instance;
+use cloudprovider::{Instance, Offering};
 use jiff::{SignedDuration, Timestamp};
-use kaito_api::labels::{INSTANCE_TYPE, TERMINATION_FINALIZER};
+use kaito_api::labels::TERMINATION_FINALIZER;
 use plan::{Kind, ObjectRef, Propagation};
 use serde_json::{Value, json};
 
 use super::Kubelet;
 use super::machines::Vm;
 use crate::api_server::{ApiServer, is_deleting, key};
-use crate::cloud::Pace;
+use crate::cloud::Cloud;
 use crate::json;
 use attempts::Attempt;
 
@@ -44,7 +45,7 @@ impl Kubelet {
     pub(super) fn tick_karpenter(
         &mut self,
         now: Timestamp,
-        pace: &Pace,
+        cloud: &mut Cloud,
         api: &mut ApiServer,
         due: &mut Vec<Timestamp>,
     ) {
@@ -61,7 +62,7 @@ impl Kubelet {
                 accept(target, claim, now, api);
                 due.push(now.saturating_add(BEGINS).unwrap_or(now));
             } else if !is_true(claim, "Launched") {
-                self.launch(target, claim, now, pace, api, due);
+                self.launch(target, claim, now, cloud, api, due);
             } else if is_true(claim, "Registered") {
                 self.watch_over(target, claim, now, api);
             } else {
@@ -75,7 +76,7 @@ impl Kubelet {
         target: &ObjectRef,
         claim: &Value,
         now: Timestamp,
-        pace: &Pace,
+        cloud: &mut Cloud,
         api: &mut ApiServer,
         due: &mut Vec<Timestamp>,
     ) {
@@ -104,13 +105,16 @@ impl Kubelet {
         };
         self.karpenter.attempts.insert(uid_of(claim).to_owned(), next);
         due.push(next);
+        let wanted = offerings::of(claim);
         match attempt {
             Attempt::Hangs => {}
             Attempt::NoCapacity => {
-                report_no_capacity(target, claim, now, api);
+                cloud.fail_elsewhere(&target.name, &wanted);
+                report_no_capacity(target, claim, "no capacity", now, api);
                 take_back(target, api);
             }
             Attempt::Failed => {
+                cloud.fail_elsewhere(&target.name, &wanted);
                 let _ = api.edit(ACTOR, target, |claim| {
                     set_condition(
                         claim,
@@ -122,29 +126,49 @@ impl Kubelet {
                     );
                 });
             }
-            Attempt::Launched | Attempt::Silent => {
-                let joins = match attempt {
-                    Attempt::Silent => Timestamp::MAX,
-                    _ => after(now, pace.join),
-                };
-                let instance = instance(target, claim);
-                let vm = Vm::of_karpenter(&instance, self.gpus(&instance), joins);
-                let _ = api.edit(ACTOR, target, |claim| {
-                    json::set(claim, &["status", "providerID"], json!(vm.provider_id()));
-                    set_condition(claim, "Launched", "True", "Launched", "", now);
-                    set_condition(
-                        claim,
-                        "Registered",
-                        "Unknown",
-                        "NodeNotFound",
-                        "Node not registered with cluster",
-                        now,
-                    );
-                });
-                self.vms.insert(target.name.clone(), vm);
-                self.karpenter.launches += 1;
-            }
+            Attempt::Launched | Attempt::Silent => match cloud.buy_elsewhere(&target.name, wanted) {
+                Ok(bought) => {
+                    let joins = match attempt {
+                        Attempt::Silent => Timestamp::MAX,
+                        _ => after(now, cloud.pace.join),
+                    };
+                    self.boot(target, claim, &bought, joins, now, api);
+                }
+                Err(refusal) => {
+                    let words = refusal.map_or_else(|| "no capacity".to_owned(), |refusal| refusal.message);
+                    report_no_capacity(target, claim, &words, now, api);
+                    take_back(target, api);
+                }
+            },
         }
+    }
+
+    fn boot(
+        &mut self,
+        target: &ObjectRef,
+        claim: &Value,
+        bought: &Offering,
+        joins: Timestamp,
+        now: Timestamp,
+        api: &mut ApiServer,
+    ) {
+        let instance = instance(target, claim);
+        let vm = Vm::of_karpenter(&instance, self.gpus(&instance), joins);
+        let _ = api.edit(ACTOR, target, |claim| {
+            offerings::label(claim, bought);
+            json::set(claim, &["status", "providerID"], json!(vm.provider_id()));
+            set_condition(claim, "Launched", "True", "Launched", "", now);
+            set_condition(
+                claim,
+                "Registered",
+                "Unknown",
+                "NodeNotFound",
+                "Node not registered with cluster",
+                now,
+            );
+        });
+        self.vms.insert(target.name.clone(), vm);
+        self.karpenter.launches += 1;
     }
 }
 
@@ -164,11 +188,11 @@ fn take_back(target: &ObjectRef, api: &mut ApiServer) {
     let _ = api.delete(ACTOR, target, None, Propagation::Background, None);
 }
 
-fn report_no_capacity(target: &ObjectRef, claim: &Value, now: Timestamp, api: &mut ApiServer) {
+fn report_no_capacity(target: &ObjectRef, claim: &Value, words: &str, now: Timestamp, api: &mut ApiServer) {
     let uid = uid_of(claim);
     let event = json!({
         "type": "Warning", "reason": "InsufficientCapacityError", "lastTimestamp": json::stamp(now), "count": 1,
-        "message": format!("NodeClaim {} event: no capacity", target.name),
+        "message": format!("NodeClaim {} event: {words}", target.name),
         "involvedObject": {"kind": "NodeClaim", "name": target.name, "uid": uid},
     });
     let _ = api.create(
@@ -180,13 +204,9 @@ fn report_no_capacity(target: &ObjectRef, claim: &Value, now: Timestamp, api: &m
 
 /// The machine that the claim asks for. Its kubelet knows neither labels nor taints of the claim.
 fn instance(target: &ObjectRef, claim: &Value) -> Instance {
-    let requirements = json::list(claim, &["spec", "requirements"]).iter();
-    let type_ = requirements
-        .filter(|requirement| json::text(requirement, &["key"]) == INSTANCE_TYPE)
-        .find_map(|requirement| json::list(requirement, &["values"]).first()?.as_str());
     Instance {
         name: target.name.clone(),
-        instance_type: type_.map(str::to_owned),
+        instance_type: Some(offerings::instance_type(claim)),
         taints: vec![format!("{UNREGISTERED}:NoExecute")],
         ..Instance::default()
     }

@@ -1,6 +1,7 @@
 //! Goals of a world: everything ready, nothing written, or nothing left.
 
 use cloudprovider::{Instance, Ownership};
+use instance_types::{Catalog, Cloud};
 use kaito_api::labels::{
     GPU_PROVISIONER, WORKSPACE, WORKSPACE_CONTROLLER, WORKSPACE_NAMESPACE, WORKSPACE_UID,
 };
@@ -11,6 +12,7 @@ use workspace_plan::NodeRetention;
 use super::World;
 use crate::api_server::{is_deleting, key, shown};
 use crate::json;
+use crate::kubelet::karpenter::offerings;
 
 impl World {
     /// Returns the first object that is not as its owner wants it, with the reason.
@@ -127,14 +129,18 @@ impl World {
         let in_namespace = |claim: &Value| {
             Some(json::text(claim, &["metadata", "labels", WORKSPACE_NAMESPACE])) == key.namespace.as_deref()
         };
-        let claims = self
-            .managed_claims()
-            .filter(|(_, claim)| in_namespace(claim))
-            .count();
+        let claims = self.managed_claims().filter(|(_, claim)| in_namespace(claim));
+        let prices: Vec<u64> = claims
+            .map(|(_, claim)| price_of(&offerings::instance_type(claim)))
+            .collect();
         let uid = json::text(workspace, &["metadata", "uid"]);
         let more = self.ledger.slots.get(uid).copied().unwrap_or_default();
-        let limit = self.setup.workspaces.ceilings.namespace.nodes;
-        limit.is_some_and(|limit| claims + more > usize::try_from(limit).unwrap_or(usize::MAX))
+        let rungs = json::text(workspace, &["resource", "instanceType"]).split(',');
+        let dearest = rungs.map(price_of).max().unwrap_or_default();
+        let price = prices.iter().sum::<u64>() + dearest * u64::try_from(more).unwrap_or(u64::MAX);
+        let ceiling = self.setup.workspaces.ceilings.namespace;
+        let lacks = |limit: u32| prices.len() + more > usize::try_from(limit).unwrap_or(usize::MAX);
+        ceiling.nodes.is_some_and(lacks) || ceiling.usd_per_hour.is_some_and(|limit| price > limit.micros())
     }
 
     fn unclaimed_pool(&self) -> Option<String> {
@@ -152,6 +158,14 @@ impl World {
             })
             .map(|pool| pool.name.clone())
     }
+}
+
+/// List price of a node in millionths of a US dollar per hour; 0 if it is unknown.
+pub(super) fn price_of(instance_type: &str) -> u64 {
+    let catalog = Catalog::embedded().ok();
+    let known = catalog.and_then(|catalog| catalog.lookup(Cloud::Azure, instance_type));
+    let price = known.and_then(|known| known.list_price.as_ref());
+    price.map_or(0, |price| price.usd_micros_per_hour)
 }
 
 /// Returns true if a ceiling keeps the Workspace from its nodes.

@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use cloudprovider::{InstanceState, Ownership};
+use cloudprovider::Ownership;
+use instance_types::UsdPerHour;
 use jiff::Timestamp;
 use kaito_api::labels::{GPU_PROVISIONER, ORDINAL, WORKSPACE_CONTROLLER, WORKSPACE_NAMESPACE, WORKSPACE_UID};
 use plan::{Kind, ObjectRef};
 
 use super::World;
+use super::goals::price_of;
 use super::ledger::{WINDOW, push};
 use crate::api_server::{is_deleting, shown};
 use crate::failure::Failure;
 use crate::json;
-use crate::kubelet::karpenter;
+use crate::kubelet::karpenter::{self, offerings};
 use crate::kubelet::machines::KARPENTERS_PREFIX;
 
 /// Most reconciles of one object in [`WINDOW`].
@@ -30,6 +32,7 @@ impl World {
             .and_then(|()| one_pool_a_slot(self))
             .and_then(|()| one_claim_a_slot(self))
             .and_then(|()| within_ceilings(self))
+            .and_then(|()| self.check_purchases())
             .and_then(|()| foreign_pools_stay(self));
         found.map_err(|what| self.failure(what))
     }
@@ -113,11 +116,15 @@ fn within(times: &VecDeque<Timestamp>, most: usize, what: impl Fn() -> String) -
 fn one_pool_a_slot(world: &World) -> Result<(), String> {
     let mut claims: BTreeMap<&str, &str> = BTreeMap::new();
     let mut slots: BTreeMap<(&str, &str), &str> = BTreeMap::new();
-    for pool in world
+    let both = world
         .cloud
-        .pools()
-        .filter(|pool| pool.state != InstanceState::Deleting)
-    {
+        .elsewhere()
+        .find(|(name, _)| world.cloud.pool(name).is_some());
+    if let Some((name, _)) = both {
+        return Err(format!("two provisioners have a machine for claim {name}"));
+    }
+    // An instance that is being deleted is still paid.
+    for pool in world.cloud.pools() {
         let Ownership::Ours { claim_uid } = &pool.owner else {
             continue;
         };
@@ -160,21 +167,27 @@ fn one_claim_a_slot(world: &World) -> Result<(), String> {
 }
 
 fn within_ceilings(world: &World) -> Result<(), String> {
-    let Some(limit) = world.setup.workspaces.ceilings.namespace.nodes else {
+    let ceiling = world.setup.workspaces.ceilings.namespace;
+    if ceiling == Default::default() {
         return Ok(());
-    };
-    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+    }
+    let mut totals: BTreeMap<&str, (u32, u64)> = BTreeMap::new();
     let kinds = [Kind::Machine, Kind::NodeClaim].into_iter();
     for (_, claim) in kinds.flat_map(|kind| world.api.list(kind)) {
         let namespace = json::text(claim, &["metadata", "labels", WORKSPACE_NAMESPACE]);
-        *counts.entry(namespace).or_default() += 1;
+        let (count, price) = totals.entry(namespace).or_default();
+        *count += 1;
+        *price += price_of(&offerings::instance_type(claim));
     }
-    let exceeded = counts
-        .into_iter()
-        .find(|(namespace, count)| !namespace.is_empty() && *count > limit);
-    exceeded.map_or(Ok(()), |(namespace, count)| {
+    let price_limit = ceiling.usd_per_hour.map(UsdPerHour::micros);
+    let exceeded = totals.into_iter().find(|(namespace, (count, price))| {
+        let is_too_much = ceiling.nodes.is_some_and(|limit| *count > limit)
+            || price_limit.is_some_and(|limit| *price > limit);
+        !namespace.is_empty() && is_too_much
+    });
+    exceeded.map_or(Ok(()), |(namespace, (count, price))| {
         Err(format!(
-            "namespace {namespace} has {count} claims, and its ceiling is {limit}"
+            "namespace {namespace} has {count} claims for {price} millionths of a dollar, and its ceiling is {ceiling:?}"
         ))
     })
 }

@@ -6,6 +6,7 @@ use cloudprovider::Instance;
 use jiff::{SignedDuration, Timestamp};
 use plan::ObjectRef;
 
+use super::purchases::Purchases;
 use super::templates::Templates;
 use crate::controllers::Program;
 
@@ -19,6 +20,7 @@ pub struct Ledger {
     pub(super) foreign_pools: Vec<Instance>,
     pub(super) slots: BTreeMap<String, usize>,
     pub(super) templates: Templates,
+    pub(super) purchases: Purchases,
     pub(super) read_log: usize,
     pub(super) read_requests: usize,
     pub(super) reconciles: BTreeMap<(Program, ObjectRef), VecDeque<Timestamp>>,

@@ -13,6 +13,7 @@ use crate::api_server::{key, shown};
 use crate::controllers::Program;
 use crate::controllers::provisioner::Provisioner;
 use crate::controllers::workspaces::Workspaces;
+use crate::fixtures;
 use crate::json;
 
 impl World {
@@ -163,6 +164,17 @@ impl World {
         self.note(format!("upgrades are {upgrades:?}"));
         self.setup.workspaces.upgrades = upgrades;
         self.kill(Program::Workspaces);
+    }
+
+    /// Number of starts of a program.
+    pub(super) fn starts(&self, program: Program) -> u64 {
+        self.transitions.get(&program).copied().unwrap_or_default()
+    }
+
+    /// Returns true if gpu-provisioner's claims may have reserved capacity.
+    #[must_use]
+    pub(crate) fn has_reservation(&self) -> bool {
+        self.setup.provisioner.machine_class == fixtures::RESERVED_CLASS
     }
 
     /// Kind of claim that the workspace controller creates.

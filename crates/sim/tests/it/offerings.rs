@@ -133,7 +133,7 @@ fn check_order(world: &World, orders: &BTreeMap<String, Order>) -> Result<(), Fa
         for skipped in before {
             let is_reason = |earlier: &&sim::cloud::Attempt| {
                 earlier.offering == offering(*skipped)
-                    && earlier.is_refused
+                    && earlier.is_refused()
                     && attempt.at.duration_since(earlier.at) <= REMEMBERED
             };
             if !attempts[..number].iter().any(|earlier| is_reason(&earlier)) {
@@ -215,7 +215,7 @@ fn the_next_offering_follows_as_soon_as_the_failed_instance_is_gone() -> Result<
             .cloud
             .attempts()
             .iter()
-            .map(|attempt| (attempt.offering.to_string(), attempt.is_refused))
+            .map(|attempt| (attempt.offering.to_string(), attempt.is_refused()))
             .collect();
         let expected = [
             ("spot in zone 1", true),
@@ -265,7 +265,11 @@ fn ten_claims_do_not_each_learn_what_one_has_learnt() -> Result<(), Failure> {
         claim(&mut world, ClaimKind::NodeClaim, number, &order);
     }
     assert!(world.advance_until(SETTLED, |world| world.unsettled().is_none())?);
-    let spot = world.cloud.attempts().iter().filter(|attempt| attempt.is_refused);
+    let spot = world
+        .cloud
+        .attempts()
+        .iter()
+        .filter(|attempt| attempt.is_refused());
     let spot: Vec<&str> = spot.map(|attempt| attempt.name.as_str()).collect();
     assert_eq!(spot, [first.name.as_str()]);
     Ok(())

@@ -16,11 +16,12 @@ fn seeds(default: u64) -> std::ops::Range<u64> {
     }
 }
 
-fn campaign(subject: Subject, default: u64, setup: fn(&mut Setup)) {
-    let mut failed = Vec::new();
+fn campaign(subject: Subject, default: u64, setup: fn(&mut Setup)) -> [usize; 3] {
+    let (mut failed, mut purchases) = (Vec::new(), [0; 3]);
     for seed in seeds(default) {
         match runner::run(seed, subject, setup) {
             Ok(summary) => {
+                purchases = std::array::from_fn(|index| purchases[index] + summary.purchases[index]);
                 if std::env::var_os("SIM_SEED").is_some() {
                     println!("{}", summary.trace.join("\n"));
                 }
@@ -41,6 +42,21 @@ fn campaign(subject: Subject, default: u64, setup: fn(&mut Setup)) {
         "{} of the seeds failed; replay one with SIM_SEED=<seed>",
         failed.len()
     );
+    let [asked, refused, skipped] = purchases;
+    println!(
+        "{subject:?}: {asked} requests for instances, {refused} refused, {skipped} instance types left out"
+    );
+    purchases
+}
+
+/// Plays scarcity, and checks that it was felt.
+fn scarce_campaign(default: u64, setup: fn(&mut Setup)) {
+    let [asked, refused, _] = campaign(Subject::Scarcity, default, setup);
+    let is_replay = std::env::var_os("SIM_SEED").is_some();
+    assert!(
+        is_replay || refused > 0 && asked > refused,
+        "{asked} requests, {refused} refused"
+    );
 }
 
 #[test]
@@ -56,4 +72,14 @@ fn workspaces_survive_chaos() {
 #[test]
 fn workspaces_of_a_karpenter_survive_chaos() {
     campaign(Subject::Workspaces, 15, fixtures::use_karpenter);
+}
+
+#[test]
+fn workspaces_that_compete_for_scarce_capacity_survive_chaos() {
+    scarce_campaign(8, |_| ());
+}
+
+#[test]
+fn workspaces_that_compete_through_a_karpenter_survive_chaos() {
+    scarce_campaign(5, fixtures::use_karpenter);
 }
