@@ -8,8 +8,7 @@
 //! | `format`, `version`, `cloud` | [`FORMAT`], the version of the catalog, the cloud of the instance types |
 //! | `open` | `no`; `hub` if names with a slash may exist on a model hub; `all` if the table holds no presets |
 //! | `default-context` | context in tokens if the Workspace sets none |
-//! | `instance-types` | names, those with NVIDIA GPUs first, then cheapest first |
-//! | `suggested-types` | those of them that are neither retired nor unsupported, in the order of the alphabet |
+//! | `instance-types`, `suggested-types` | names, those with NVIDIA GPUs first, then cheapest first; those that are neither retired nor unsupported, by the alphabet |
 //! | `gpu-instance-types` | those of them that can be bought and whose GPUs the image of the engine supports |
 //! | `instance-type.NAME` | index in `instance-types`, NVIDIA GPUs, GiB of GPU memory of a node, compute capability, millionths of a dollar per hour; `-` if unknown |
 //! | `engine-floor`, `too-old` | compute capability that the image of the engine needs; lower-case names of types below it |
@@ -27,8 +26,7 @@
 //! | `nodes.SHORT` | nodes for the default context with vLLM on each instance type, or 0 |
 //! | `toolkit.SHORT` | `true` if it needs the CUDA toolkit, which the image of the engine lacks |
 //! | `context.SHORT`, `memory.SHORT` | the model's maximum context; the least GiB of GPU memory on any type |
-//! | `cpu.SHORT`, `deprecated.SHORT` | `true` if it runs without a GPU; the reason why it is deprecated |
-//! | `gated.SHORT` | `true` if the weights are downloaded from a hub that asks for a token |
+//! | `cpu.SHORT`, `gated.SHORT`, `deprecated.SHORT` | `true` if it runs without a GPU; `true` if a hub asks for a token before the weights are downloaded; the reason why it is deprecated |
 
 mod options;
 mod sizes;

@@ -42,16 +42,21 @@ impl InstanceType {
 /// A table that cannot be read has no rows; a test excludes it.
 fn rows() -> &'static [Row] {
     static ROWS: OnceLock<Vec<Row>> = OnceLock::new();
-    ROWS.get_or_init(|| serde_saphyr::from_str::<Table>(TEXT).map_or_else(|_| Vec::new(), |table| table.gpu_models))
+    ROWS.get_or_init(|| {
+        serde_saphyr::from_str::<Table>(TEXT).map_or_else(|_| Vec::new(), |table| table.gpu_models)
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::{Catalog, Cloud};
 
     fn of(cloud: Cloud, name: &str) -> Option<u64> {
-        Catalog::embedded().unwrap().lookup(cloud, name).unwrap().gpu_gb_per_second()
+        Catalog::embedded()
+            .unwrap()
+            .lookup(cloud, name)
+            .unwrap()
+            .gpu_gb_per_second()
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Estimates of a plan: columns of its table, a table of their formulas, and JSON.
+//! Estimates of a plan: a table, the formulas behind it, and JSON.
 
 use preset_catalog::forecast::{Estimate, Forecast};
 use serde_json::{Value, json};
@@ -6,27 +6,30 @@ use serde_json::{Value, json};
 use crate::output::{printable, table};
 use crate::presets_json::known;
 
-/// Titles of the columns.
-pub(crate) const HEADER: [&str; 3] = [">TOK/S", ">SEQS", ">READY"];
-
 /// Explains the columns.
-pub(crate) const LEGEND: &str = "Estimates: TOK/S is the most that one stream can get, SEQS how many sequences of that length fit at once, \
-READY the time to the first answer; --explain shows how. ";
+pub(crate) const LEGEND: &str = "TOK/S: most tokens a second of one stream. SEQS: sequences of that length at once. READY: time to the \
+first answer. These are estimates, and --explain shows how they are made. ";
 
-/// Values of the columns; blank for a tuning, and where nothing is known.
-pub(crate) fn cells(forecast: Option<&Forecast>) -> [String; 3] {
-    let Some(forecast) = forecast else {
-        return Default::default();
-    };
+/// Lists the estimates of instance types by their names; empty for a tuning, which has none.
+pub(crate) fn rows<'a>(of: impl Iterator<Item = (String, &'a Forecast)>) -> String {
     let value = |estimate: &Option<Estimate>| {
         let estimate = estimate.as_ref();
         estimate.map_or_else(|| "?".to_owned(), |estimate| estimate.value.to_string())
     };
-    [
-        value(&forecast.tokens_per_second),
-        value(&forecast.sequences),
-        minutes(forecast.seconds_to_ready()),
-    ]
+    let row = |(name, forecast): (String, &Forecast)| {
+        let ready = minutes(forecast.seconds_to_ready());
+        vec![
+            name,
+            value(&forecast.tokens_per_second),
+            value(&forecast.sequences),
+            ready,
+        ]
+    };
+    let rows: Vec<_> = of.map(row).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!("\n{}", table(&[" ESTIMATE", ">TOK/S", ">SEQS", ">READY"], rows))
 }
 
 /// Formats seconds as whole minutes, rounded up: an estimate is not exact to the second.
@@ -65,9 +68,7 @@ pub(crate) fn explained(name: &str, forecast: &Forecast) -> String {
 
 /// Converts the estimates.
 pub(crate) fn json(forecast: &Forecast) -> Value {
-    let estimate = |estimate: &Estimate| {
-        json!({"value": estimate.value, "formula": estimate.formula, "source": estimate.source})
-    };
+    let estimate = |estimate: &Estimate| json!({"value": estimate.value, "formula": estimate.formula, "source": estimate.source});
     let stage = |(stage, found): &(_, Estimate)| {
         let stage: &preset_catalog::forecast::Stage = stage;
         json!({
@@ -75,7 +76,10 @@ pub(crate) fn json(forecast: &Forecast) -> Value {
         })
     };
     known([
-        ("tokensPerSecond", json!(forecast.tokens_per_second.as_ref().map(estimate))),
+        (
+            "tokensPerSecond",
+            json!(forecast.tokens_per_second.as_ref().map(estimate)),
+        ),
         ("sequences", json!(forecast.sequences.as_ref().map(estimate))),
         ("secondsToReady", json!(forecast.seconds_to_ready())),
         ("stages", forecast.stages.iter().map(stage).collect()),

@@ -15,7 +15,7 @@ use crate::args::{Format, PlanArgs, PlanFormat};
 use crate::commit::{self, Commit, Model};
 use crate::ladder;
 use crate::manifest::NewWorkspace;
-use crate::output::{gib, parallel, printable, serialized, table};
+use crate::output::{gib, parallel, printable, serialized, table, wrapped};
 use crate::plan_subject::{Subject, subjects};
 use crate::source::{PresetSource, Question};
 use crate::{estimates, offerings, own_types, plan_json, plan_sums, quota, retired, several, start_history};
@@ -23,6 +23,9 @@ use crate::{estimates, offerings, own_types, plan_json, plan_sums, quota, retire
 /// Line about a gated preset.
 const NEEDS_TOKEN: &str =
     "Gated at its model hub: presetOptions.modelAccessSecret must name a Secret with the key HF_TOKEN.\n";
+
+/// Columns of the lines below the table.
+const LEGEND_WIDTH: usize = 100;
 
 /// Plans for the preset, or for every Workspace of the file. It is a finding if nothing fits, or if the Workspace's instance
 /// type does not fit.
@@ -163,10 +166,7 @@ fn shown(subject: &Subject, plan: &FitReport, model: &Model, args: &PlanArgs) ->
     text.push_str(&unfitting(subject, plan));
     text.push_str(&own_types::sources(plan));
     if !subject.instance_type.is_empty() {
-        let known = plan
-            .candidates
-            .iter()
-            .any(|candidate| subject.chooses(candidate));
+        let known = plan.candidates.iter().any(|candidate| subject.chooses(candidate));
         let _ = if known {
             writeln!(text, "* what the Workspace asks for")
         } else if subject.rungs().len() > 1 {
@@ -182,8 +182,7 @@ fn shown(subject: &Subject, plan: &FitReport, model: &Model, args: &PlanArgs) ->
     text.push_str(&ladder::of(&subject.rungs(), plan, args.retired_instance_types));
     text.push_str(&legend(plan));
     if args.explain {
-        let is_wanted =
-            |candidate: &Candidate| !args.instance_types.is_empty() || subject.chooses(candidate);
+        let is_wanted = |candidate: &Candidate| !args.instance_types.is_empty() || subject.chooses(candidate);
         text.push_str(&plan_sums::of(plan, &model.forecasts, is_wanted));
     }
     text
@@ -194,23 +193,21 @@ fn name_of(subject: &Subject, candidate: &Candidate) -> String {
     format!("{mark}{}", printable(&candidate.instance_type.name))
 }
 
-fn fitting(
-    subject: &Subject,
-    plan: &FitReport,
-    forecasts: &[Option<Forecast>],
-    args: &PlanArgs,
-) -> String {
-    let first = [" INSTANCE TYPE", ">NODES", ">GPUS", "PARALLEL", ">CONTEXT", ">$/HOUR"];
-    let estimated: &[&str] = match plan.purpose {
-        Purpose::Inference => &estimates::HEADER,
-        Purpose::Tuning => &[],
-    };
-    let header = [&first, estimated, &["~ON EACH GPU"]].concat();
+fn fitting(subject: &Subject, plan: &FitReport, forecasts: &[Option<Forecast>], args: &PlanArgs) -> String {
+    let header = [
+        " INSTANCE TYPE",
+        ">NODES",
+        ">GPUS",
+        "PARALLEL",
+        ">CONTEXT",
+        ">$/HOUR",
+        "~ON EACH GPU",
+    ];
     let is_hidden =
         |candidate: &Candidate| !subject.chooses(candidate) && several::is_hidden(candidate, plan, args);
-    let row = |(candidate, forecast): (&Candidate, &Option<Forecast>)| {
+    let row = |candidate: &Candidate| {
         let (instance_type, fit) = candidate.fit().filter(|_| !is_hidden(candidate))?;
-        let mut row = vec![
+        Some(vec![
             name_of(subject, candidate),
             fit.placement.nodes.to_string(),
             fit.gpus.to_string(),
@@ -219,20 +216,19 @@ fn fitting(
                 .map(|tokens| tokens.to_string())
                 .unwrap_or_default(),
             fit.usd_micros_per_hour.map_or_else(|| "?".to_owned(), dollars),
-        ];
-        if !estimated.is_empty() {
-            row.extend(estimates::cells(forecast.as_ref()));
-        }
-        row.push(room(instance_type, fit));
-        Some(row)
+            room(instance_type, fit),
+        ])
     };
-    let rows: Vec<_> = plan.candidates.iter().zip(forecasts).filter_map(row).collect();
-    let hidden = plan.candidates.iter().filter(|candidate| is_hidden(candidate));
+    let rows: Vec<_> = plan.candidates.iter().filter_map(row).collect();
     if rows.is_empty() {
-        "Nothing fits.\n".to_owned()
-    } else {
-        table(&header, rows) + &several::note(hidden.count())
+        return "Nothing fits.\n".to_owned();
     }
+    let hidden = plan.candidates.iter().filter(|candidate| is_hidden(candidate));
+    let shown = plan.candidates.iter().zip(forecasts);
+    let shown = shown.filter(|(candidate, _)| !is_hidden(candidate));
+    let estimated =
+        shown.filter_map(|(candidate, forecast)| Some((name_of(subject, candidate), forecast.as_ref()?)));
+    table(&header, rows) + &several::note(hidden.count()) + &estimates::rows(estimated)
 }
 
 fn unfitting(subject: &Subject, plan: &FitReport) -> String {
@@ -305,6 +301,6 @@ fn legend(plan: &FitReport) -> String {
     };
     match format!("{words}{estimates}{prices}").trim_end() {
         "" => String::new(),
-        line => format!("\n{line}\n"),
+        line => format!("\n{}", wrapped(line, LEGEND_WIDTH)),
     }
 }

@@ -43,7 +43,11 @@ pub(crate) fn plan(
         ("contextTokens", json!(plan.context_tokens)),
         (
             "candidates",
-            plan.candidates.iter().zip(&model.forecasts).map(candidate).collect(),
+            plan.candidates
+                .iter()
+                .zip(&model.forecasts)
+                .map(candidate)
+                .collect(),
         ),
     ])
 }

@@ -23,7 +23,9 @@ pub(crate) fn of(
     }
     let text = |(candidate, forecast): (&Candidate, &Option<Forecast>)| {
         let (instance_type, fit) = candidate.fit()?;
-        let estimated = forecast.as_ref().map(|forecast| estimates::explained(&instance_type.name, forecast));
+        let estimated = forecast
+            .as_ref()
+            .map(|forecast| estimates::explained(&instance_type.name, forecast));
         Some(sum(instance_type, fit) + &estimated.unwrap_or_default())
     };
     wanted.into_iter().filter_map(text).collect()

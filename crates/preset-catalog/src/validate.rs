@@ -152,7 +152,9 @@ fn contradictions(shape: &ModelShape) -> impl Iterator<Item = &'static str> {
             "multi-query attention (MQA) has one of kv_heads",
         ),
         (
-            shape.active_weights_bytes.is_some_and(|active| active == 0 || active > shape.weights_bytes),
+            shape
+                .active_weights_bytes
+                .is_some_and(|active| active == 0 || active > shape.weights_bytes),
             "active_weights must be a part of weights",
         ),
         (

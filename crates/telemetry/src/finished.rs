@@ -80,7 +80,7 @@ impl SpanSink {
 }
 
 /// Decides as the sampler of the SDK does: by the lower half of the id, so that all processes agree.
-#[expect(
+#[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::cast_precision_loss,

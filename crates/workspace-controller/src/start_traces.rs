@@ -92,7 +92,10 @@ impl StartTraces {
 /// the one before.
 fn spans(workspace: &Workspace) -> Vec<FinishedSpan> {
     let created = workspace.metadata.creation_timestamp.as_ref();
-    let start = workspace.status.as_ref().and_then(|status| status.cold_start.as_ref());
+    let start = workspace
+        .status
+        .as_ref()
+        .and_then(|status| status.cold_start.as_ref());
     let (Some(created), Some(start), Some(trace)) = (created, start, trace_id(workspace.uid())) else {
         return Vec::new();
     };
@@ -138,13 +141,20 @@ fn name(step: ColdStartStep) -> &'static str {
 
 fn attributes(workspace: &Workspace, start: &ColdStart) -> Vec<(&'static str, String)> {
     let status = workspace.status.as_ref();
-    let of_status = |read: fn(&kaito_api::workspace_status::WorkspaceStatus) -> Option<String>| status.and_then(read);
+    let of_status =
+        |read: fn(&kaito_api::workspace_status::WorkspaceStatus) -> Option<String>| status.and_then(read);
     let facts = [
         ("k8s.namespace.name", Some(workspace.namespace().to_owned())),
         ("kaito.workspace", Some(workspace.name().to_owned())),
         ("kaito.model", of_status(|status| status.model.clone())),
-        ("kaito.instance_type", of_status(|status| status.instance_type.clone())),
-        ("kaito.weights_bytes", start.weights_bytes.map(|bytes| bytes.to_string())),
+        (
+            "kaito.instance_type",
+            of_status(|status| status.instance_type.clone()),
+        ),
+        (
+            "kaito.weights_bytes",
+            start.weights_bytes.map(|bytes| bytes.to_string()),
+        ),
     ];
     let facts = facts.into_iter();
     facts.filter_map(|(key, value)| Some((key, value?))).collect()
@@ -157,9 +167,11 @@ fn trace_id(uid: &str) -> Option<u128> {
     (digits.len() == 32 && id != 0).then_some(id)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "half of an id that is random")]
+#[allow(clippy::cast_possible_truncation, reason = "half of an id that is random")]
 fn span_id(trace: u128, index: u64) -> u64 {
-    (trace as u64).wrapping_add((index + 1).wrapping_mul(SPREAD)).max(1)
+    (trace as u64)
+        .wrapping_add((index + 1).wrapping_mul(SPREAD))
+        .max(1)
 }
 
 #[cfg(test)]
@@ -181,15 +193,23 @@ mod tests {
 
     fn shown(workspace: &Workspace) -> Vec<(&'static str, u64)> {
         let seconds = |span: &FinishedSpan| span.end.duration_since(span.start).unwrap().as_secs();
-        spans(workspace).iter().map(|span| (span.name, seconds(span))).collect()
+        spans(workspace)
+            .iter()
+            .map(|span| (span.name, seconds(span)))
+            .collect()
     }
 
     #[test]
     fn each_step_is_a_part_of_the_start() {
         let at = |minute: u32| format!("2026-01-01T00:{minute:02}:00Z");
         let begun = json!({"claimed": at(1), "launched": at(3)});
-        assert_eq!(shown(&workspace(begun)), [("claim nodes", 60), ("launch instances", 120)]);
-        let done = workspace(json!({"claimed": at(1), "launched": at(3), "scheduled": at(3), "started": at(8), "ready": at(10)}));
+        assert_eq!(
+            shown(&workspace(begun)),
+            [("claim nodes", 60), ("launch instances", 120)]
+        );
+        let done = workspace(
+            json!({"claimed": at(1), "launched": at(3), "scheduled": at(3), "started": at(8), "ready": at(10)}),
+        );
         assert_eq!(
             shown(&done),
             [
@@ -213,7 +233,9 @@ mod tests {
     #[test]
     fn the_id_of_a_step_stays_when_others_are_added() {
         let early = spans(&workspace(json!({"launched": "2026-01-01T00:01:00Z"})));
-        let late = spans(&workspace(json!({"claimed": "2026-01-01T00:00:30Z", "launched": "2026-01-01T00:01:00Z"})));
+        let late = spans(&workspace(
+            json!({"claimed": "2026-01-01T00:00:30Z", "launched": "2026-01-01T00:01:00Z"}),
+        ));
         assert_eq!(early[0].id, late[1].id);
     }
 

@@ -36,7 +36,11 @@ pub(super) fn tokens_per_second(
     let value = u128::from(gb_per_second) * BYTES_OF_GB / read;
     let weights = gib(u64::try_from(weights).unwrap_or(u64::MAX));
     let cache = gib(u64::try_from(cache).unwrap_or(u64::MAX));
-    let gpus = if tensor > 1 { format!(" over {tensor} GPUs") } else { String::new() };
+    let gpus = if tensor > 1 {
+        format!(" over {tensor} GPUs")
+    } else {
+        String::new()
+    };
     Some(Estimate {
         value: u64::try_from(value).unwrap_or(u64::MAX).max(1),
         formula: format!(
@@ -53,7 +57,11 @@ pub(super) fn sequences(fit: &Fit) -> Option<Estimate> {
     let cache = terms.iter().find(|term| term.kind == TermKind::KvCache)?.bytes;
     let copies = u64::from(fit.placement.data_parallel.max(1));
     let more = headroom.checked_div(cache)?;
-    let of_copies = if copies > 1 { format!(", in each of {copies} copies") } else { String::new() };
+    let of_copies = if copies > 1 {
+        format!(", in each of {copies} copies")
+    } else {
+        String::new()
+    };
     Some(Estimate {
         value: more.saturating_add(1).saturating_mul(copies),
         formula: format!(

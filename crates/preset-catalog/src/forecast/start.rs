@@ -89,7 +89,11 @@ impl StartHistory {
     }
 }
 
-pub(super) fn stages(preset: &Preset, instance_type: &InstanceType, history: &StartHistory) -> Vec<(Stage, Estimate)> {
+pub(super) fn stages(
+    preset: &Preset,
+    instance_type: &InstanceType,
+    history: &StartHistory,
+) -> Vec<(Stage, Estimate)> {
     let Some(profile) = &preset.inference else {
         return Vec::new();
     };
@@ -110,7 +114,10 @@ pub(super) fn stages(preset: &Preset, instance_type: &InstanceType, history: &St
             Stage::Image,
             history
                 .median(|sample| sample.image_seconds.filter(|_| is_same_type(sample)))
-                .map_or_else(|| assumed_image(profile, on_gpus), |found| measured(found, &type_name)),
+                .map_or_else(
+                    || assumed_image(profile, on_gpus),
+                    |found| measured(found, &type_name),
+                ),
         ),
         (
             Stage::Load,
@@ -152,7 +159,10 @@ fn assumed_node(on_gpus: bool) -> Estimate {
 /// The bandwidth of earlier downloads holds for other models, too.
 fn weights(preset: &Preset, profile: &InferenceProfile, history: &StartHistory) -> Estimate {
     // Part of the repository may not be loaded, and is downloaded.
-    let bytes = preset.shape.weights_bytes.max(u64::from(profile.download_gib().saturating_sub(1)) << 30);
+    let bytes = preset
+        .shape
+        .weights_bytes
+        .max(u64::from(profile.download_gib().saturating_sub(1)) << 30);
     let bandwidth = |sample: &StartSample| {
         let (bytes, seconds) = sample.download?;
         bytes.checked_div(seconds).filter(|bandwidth| *bandwidth > 0)
@@ -175,7 +185,11 @@ fn weights(preset: &Preset, profile: &InferenceProfile, history: &StartHistory) 
 
 fn assumed_image(profile: &InferenceProfile, on_gpus: bool) -> Estimate {
     let is_native = !on_gpus && profile.runtimes.contains(&Runtime::Native);
-    let bytes = if is_native { NATIVE_IMAGE_BYTES } else { IMAGE_BYTES };
+    let bytes = if is_native {
+        NATIVE_IMAGE_BYTES
+    } else {
+        IMAGE_BYTES
+    };
     assumed(
         bytes.div_ceil(PULL_BYTES_PER_SECOND),
         format!("{} GiB with {} MiB/s", gib(bytes), PULL_BYTES_PER_SECOND >> 20),
@@ -183,7 +197,11 @@ fn assumed_image(profile: &InferenceProfile, on_gpus: bool) -> Estimate {
 }
 
 fn assumed_load(preset: &Preset, on_gpus: bool) -> Estimate {
-    let start = if on_gpus { ENGINE_SECONDS } else { NATIVE_ENGINE_SECONDS };
+    let start = if on_gpus {
+        ENGINE_SECONDS
+    } else {
+        NATIVE_ENGINE_SECONDS
+    };
     let bytes = preset.shape.weights_bytes;
     assumed(
         start.saturating_add(bytes.div_ceil(LOAD_BYTES_PER_SECOND)),

@@ -77,11 +77,9 @@ fn unrecorded(situation: &Situation<'_>) -> Choice {
         // No node is left for its pods, so nothing is lost with them.
         Some(_) if is_stranded(situation, workload) => Choice::Rendered,
         Some(_) if has_same_inputs && !is_asked => Choice::Unknown("the revision of what runs is gone"),
-        Some(_) if is_of_upstream(workload) && !is_asked => {
-            Choice::Unknown(
-                "what runs was made by another controller, and changes of this Workspace do not reach it until the first upgrade",
-            )
-        }
+        Some(_) if is_of_upstream(workload) && !is_asked => Choice::Unknown(
+            "what runs was made by another controller, and changes of this Workspace do not reach it until the first upgrade",
+        ),
         Some(_) => Choice::Rendered,
     }
 }

@@ -28,7 +28,7 @@ fn every_rejection_has_its_reason_and_remedy() {
     };
     refused(
         &Case::new(objects::inference("phi-3-mini"), unknown),
-        "False/PresetUnknown: there is no preset phi-3-mini; did you mean phi-3-mini-4k-instruct, phi-4? Use",
+        "False/PresetUnknown: there is no preset phi-3-mini; did you mean phi-4, phi-3-mini-4k-instruct? Use",
     );
     let down = PresetLookup::Unavailable {
         message: "preset registry at x: refused".into(),

@@ -290,7 +290,11 @@ fn a_workload_of_upstream_serves_until_an_upgrade_is_asked_for() {
     let edited = case.plan();
     assert_eq!(actions(&edited), [""; 0]);
     let says = condition(&edited, "WorkspaceReady");
-    for part in ["UpgradeAvailable", "changes of this Workspace do not reach it", "Set the annotation kaito.sh/upgrade"] {
+    for part in [
+        "UpgradeAvailable",
+        "changes of this Workspace do not reach it",
+        "Set the annotation kaito.sh/upgrade",
+    ] {
         assert!(says.contains(part), "{part}: {says}");
     }
     let workspace = Arc::make_mut(&mut case.observed.workspace);
