@@ -1,6 +1,6 @@
 //! Near matches for a name that was not found: one measure, one order and one sentence for all programs.
 //!
-//! The admission policy of the catalog has the same measure in CEL, which knows no edit distance: the pairs of neighboring
+//! The admission policy of the catalog has the same measure in CEL, which knows no edit distance. It counts the pairs of neighboring
 //! letters and the words of the asked name that another name has. A test of `lint` compares the two. This module compares
 //! text only; it must not know the meaning of names.
 

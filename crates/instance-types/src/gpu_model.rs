@@ -16,12 +16,12 @@ struct Table {
     /// Source of the figures, for readers of the file.
     #[serde(rename = "source")]
     _source: String,
-    gpu_models: Vec<Row>,
+    gpu_models: Vec<BandwidthRow>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Row {
+struct BandwidthRow {
     model: String,
     #[serde(default)]
     from_gib: u64,
@@ -40,8 +40,8 @@ impl InstanceType {
 }
 
 /// A table that cannot be read has no rows; a test excludes it.
-fn rows() -> &'static [Row] {
-    static ROWS: OnceLock<Vec<Row>> = OnceLock::new();
+fn rows() -> &'static [BandwidthRow] {
+    static ROWS: OnceLock<Vec<BandwidthRow>> = OnceLock::new();
     ROWS.get_or_init(|| {
         serde_saphyr::from_str::<Table>(TEXT).map_or_else(|_| Vec::new(), |table| table.gpu_models)
     })

@@ -48,7 +48,7 @@ impl Catalog {
         files: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<WithFiles, CatalogError> {
         let files: BTreeMap<&str, &str> = files.into_iter().collect();
-        let mut own = Catalog::default();
+        let mut own = Self::default();
         let mut prices = Vec::new();
         for (file, text) in files {
             let refused = |problem| CatalogError {

@@ -60,7 +60,7 @@ pub(crate) async fn run(source: &PresetSource, args: &PlanArgs) -> anyhow::Resul
         PlanFormat::Table => described
             .map(|(subject, (plan, model))| {
                 let is_shown = |candidate: &Candidate| {
-                    is_chosen(subject, candidate) || !several::is_hidden(candidate, plan, args)
+                    subject.chooses(candidate) || !several::is_hidden(candidate, plan, args)
                 };
                 let quota = quota::of(record.as_ref(), plan, &subject.offerings, is_shown);
                 shown(subject, plan, model, args) + &quota

@@ -1,4 +1,4 @@
-//! What `plan` is asked about: a preset, or the Workspaces of a file.
+//! Subjects of `plan`: a preset, or the Workspaces of a file.
 
 use anyhow::{Context as _, bail};
 use kaito_api::{AllowedOfferings, labels};

@@ -71,7 +71,7 @@ pub(crate) fn of(
     if rows.is_empty() {
         return String::new();
     }
-    let header = ["QUOTA", ">VCPUS ASKED", ">LEFT", "~VERDICT"];
+    let header = ["QUOTA", ">VCPUS ASKED", ">LEFT", "VERDICT"];
     format!("\n{}{}", table(&header, rows), line(record, Timestamp::now()))
 }
 

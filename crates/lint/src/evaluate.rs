@@ -205,7 +205,7 @@ mod tests {
         let a100 = format!(
             "A100: 24 vCPUs of standardNCADSA100v4Family asked for each node, 6 left in eastus2 {read}"
         );
-        assert_eq!(on("A100", ""), [a100.clone()]);
+        assert_eq!(on("A100", ""), std::slice::from_ref(&a100));
         assert_eq!(on("A100", " on-demand "), [a100]);
         assert_eq!(on("A100", "spot"), Vec::<String>::new());
         assert_eq!(on("A100", "spot,on-demand"), Vec::<String>::new());

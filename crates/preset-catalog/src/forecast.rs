@@ -3,10 +3,9 @@
 //! No decision depends on them: sizing and ranking do not read this module. Each estimate has its formula and its source.
 //! `docs/estimator.md` describes them.
 
+mod estimate;
 mod speed;
 mod start;
-
-use std::borrow::Cow;
 
 use instance_types::InstanceType;
 
@@ -14,18 +13,8 @@ use crate::estimate::EngineOptions;
 use crate::fit::Fit;
 use crate::preset::Preset;
 
+pub use estimate::Estimate;
 pub use start::{Stage, StartHistory, StartSample};
-
-/// One estimate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Estimate {
-    /// The number; the unit is that of the field that holds the estimate.
-    pub value: u64,
-    /// Formula with its numbers, as text.
-    pub formula: String,
-    /// Source of the formula and its assumptions.
-    pub source: Cow<'static, str>,
-}
 
 /// Estimates for one instance type.
 #[derive(Debug, Clone, PartialEq, Eq)]

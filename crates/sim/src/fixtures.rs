@@ -4,12 +4,12 @@ use cloudprovider::Instance;
 use cloudprovider::InstanceState;
 use instance_types::{Catalog, Cloud};
 use kaito_api::labels;
-use kaito_api::node_class::{KaitoNodeClass, KaitoNodeClassSpec};
 use serde_json::{Value, json};
 use workspace_plan::ProvisionerMode;
 
 use crate::cloud::Pace;
 use crate::kubelet::PodPace;
+use crate::reservation;
 use crate::world::Setup;
 
 /// An instance type with one GPU that the small presets fit.
@@ -69,28 +69,12 @@ pub fn use_karpenter(setup: &mut Setup) {
     setup.workspaces.node_claims.class = kaito_api::NodeClassRef { group, kind, name };
 }
 
-/// Name of the class with a capacity reservation.
-pub(crate) const RESERVED_CLASS: &str = "reserved";
-
 /// Lets gpu-provisioner buy reserved capacity for the claims of Workspaces.
 pub(crate) fn use_reservation(setup: &mut Setup) {
-    setup.provisioner.machine_class = RESERVED_CLASS.to_owned();
+    setup.provisioner.machine_class = reservation::CLASS.to_owned();
     if setup.workspaces.node_claims.class.is_kaito() {
-        setup.workspaces.node_claims.class.name = RESERVED_CLASS.to_owned();
+        setup.workspaces.node_claims.class.name = reservation::CLASS.to_owned();
     }
-}
-
-/// Returns the class with a capacity reservation.
-#[must_use]
-pub(crate) fn reserved_class() -> KaitoNodeClass {
-    let group = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/capacityReservationGroups/r";
-    KaitoNodeClass::new(
-        RESERVED_CLASS,
-        KaitoNodeClassSpec {
-            capacity_reservation_group_id: Some(group.to_owned()),
-            ..KaitoNodeClassSpec::default()
-        },
-    )
 }
 
 /// Returns a Workspace that serves a preset.

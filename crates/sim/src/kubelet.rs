@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cloudprovider::Instance;
-use instance_types::{Catalog, Cloud, InstanceType};
+use instance_types::{Catalog, InstanceType};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api_server::ApiServer;
@@ -130,7 +130,7 @@ impl Kubelet {
     /// Number of GPUs of a machine.
     fn gpus(&self, pool: &Instance) -> u32 {
         let name = pool.instance_type.as_deref().unwrap_or_default();
-        let known = self.types.lookup(Cloud::Azure, name);
+        let known = self.types.lookup(instance_types::Cloud::Azure, name);
         known.map_or(0, InstanceType::nvidia_gpus)
     }
 

@@ -14,6 +14,7 @@ pub mod failure;
 pub mod fixtures;
 pub mod json;
 pub mod kubelet;
+mod reservation;
 pub mod rng;
 pub mod runner;
 pub mod scenario;

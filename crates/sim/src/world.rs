@@ -2,6 +2,7 @@
 //!
 //! A clone of a world is a branch of history: both play the same events.
 
+mod bought;
 pub mod checks;
 pub mod frozen;
 pub mod goals;

@@ -1,7 +1,7 @@
 //! Spans with ids and times of their own, such as steps that objects of a cluster recorded.
 //!
 //! Sending one again changes nothing: the ids are the caller's. Spans wait in the queue of all traces of the process. It is
-//! bounded, and nobody waits for it.
+//! bounded, and no caller waits for it.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -119,9 +119,9 @@ mod tests {
 
     #[test]
     fn a_sample_is_a_share_of_the_ids() {
-        let ids = (0..1000_u64).map(|i| u128::from(i.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        let mut ids = (0..1000_u64).map(|i| u128::from(i.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
         let sampled = ids.clone().filter(|id| is_sampled(*id, 0.25)).count();
         assert!((200..300).contains(&sampled), "{sampled}");
-        assert!(ids.clone().all(|id| is_sampled(id, 1.0)) && !ids.clone().any(|id| is_sampled(id, 0.0)));
+        assert!(ids.clone().all(|id| is_sampled(id, 1.0)) && !ids.any(|id| is_sampled(id, 0.0)));
     }
 }

@@ -1,7 +1,7 @@
 //! A trace of each Workspace's first start, from `kubectl apply` to the first answer.
 //!
 //! `status.coldStart` records each step once, so the trace follows from the object alone. Its id is the UID, and each span has an id
-//! of its own step. So a controller that starts anew, or another leader, sends the same spans again instead of others. Nothing is
+//! of its own step. So a controller that starts anew, or another leader, sends spans with the same ids again. Nothing is
 //! read, written or waited for. Without a receiver of traces there is nothing to do.
 
 use std::collections::{BTreeSet, HashMap};
@@ -182,7 +182,7 @@ mod tests {
 
     const UID: &str = "0b5c0a50-51a2-4a0e-9b11-7d8b1d1f6c11";
 
-    fn workspace(start: serde_json::Value) -> Workspace {
+    fn workspace(start: &serde_json::Value) -> Workspace {
         serde_json::from_value(json!({
             "apiVersion": "kaito.sh/v1beta1", "kind": "Workspace",
             "metadata": {"namespace": "team", "name": "a", "uid": UID, "creationTimestamp": "2026-01-01T00:00:00Z"},
@@ -204,11 +204,11 @@ mod tests {
         let at = |minute: u32| format!("2026-01-01T00:{minute:02}:00Z");
         let begun = json!({"claimed": at(1), "launched": at(3)});
         assert_eq!(
-            shown(&workspace(begun)),
+            shown(&workspace(&begun)),
             [("claim nodes", 60), ("launch instances", 120)]
         );
         let done = workspace(
-            json!({"claimed": at(1), "launched": at(3), "scheduled": at(3), "started": at(8), "ready": at(10)}),
+            &json!({"claimed": at(1), "launched": at(3), "scheduled": at(3), "started": at(8), "ready": at(10)}),
         );
         assert_eq!(
             shown(&done),
@@ -232,17 +232,17 @@ mod tests {
 
     #[test]
     fn the_id_of_a_step_stays_when_others_are_added() {
-        let early = spans(&workspace(json!({"launched": "2026-01-01T00:01:00Z"})));
+        let early = spans(&workspace(&json!({"launched": "2026-01-01T00:01:00Z"})));
         let late = spans(&workspace(
-            json!({"claimed": "2026-01-01T00:00:30Z", "launched": "2026-01-01T00:01:00Z"}),
+            &json!({"claimed": "2026-01-01T00:00:30Z", "launched": "2026-01-01T00:01:00Z"}),
         ));
         assert_eq!(early[0].id, late[1].id);
     }
 
     #[test]
     fn nothing_without_a_start_or_a_uid() {
-        assert_eq!(spans(&workspace(json!(null))), []);
-        let mut unnamed = workspace(json!({"claimed": "2026-01-01T00:00:30Z"}));
+        assert_eq!(spans(&workspace(&json!(null))), []);
+        let mut unnamed = workspace(&json!({"claimed": "2026-01-01T00:00:30Z"}));
         unnamed.metadata.uid = Some("of-a-test".to_owned());
         assert_eq!(spans(&unnamed), []);
     }

@@ -8,7 +8,7 @@ use arm_server::control::{Action, ControlClient, FaultRule, Named, Verb};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kaito_api::capacity::CapacityRecord;
 use kube::Api;
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::{NAMESPACE, Stack, TestEnv};
 
 use crate::faults::own;
@@ -76,7 +76,7 @@ async fn a_ladder_and_its_user_know_what_is_left_before_anything_is_bought() -> 
         workspace["resource"]["instanceType"] = json!(instance_type);
         workspace
     };
-    let warnings = |object| async { tried(&world.client, &world.namespace, &object).await };
+    let warnings = async |object: Value| tried(&world.client, &world.namespace, &object).await;
     let heard = warnings(on("quiet", A100)).await?;
     ensure!(heard.as_ref().is_ok_and(Vec::is_empty), "{heard:?}");
     let one = world.apply(&on("one", A100)).await?;
@@ -118,7 +118,7 @@ async fn a_ladder_and_its_user_know_what_is_left_before_anything_is_bought() -> 
         .iter()
         .filter(|request| request.verb == Some(Verb::Put))
         .collect();
-    ensure!(puts.len() == 1 && puts[0].status == Some(200), "{puts:?}");
+    ensure!(puts.len() == 1 && puts[0].status == Some(201), "{puts:?}");
     let status = world
         .workspaces()
         .get(&ladder)

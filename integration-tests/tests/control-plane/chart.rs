@@ -87,7 +87,7 @@ async fn own_instance_types_reach_both_programs(helm: &Helm, chart: &str) -> Res
             for part in [
                 "--instance-types-dir=/etc/kaito/instance-types",
                 r#""mountPath":"/etc/kaito/instance-types""#,
-                r#"{"configMap":{"name":"kaito-instance-types"},"name":"instance-types"}"#,
+                r#""configMap":{"name":"kaito-instance-types"}"#,
             ] {
                 ensure!(pod.contains(part), "{name} lacks {part}: {pod}");
             }

@@ -284,6 +284,7 @@ fn observed(workspace: &Value, preset: &Arc<Preset>) -> Result<Observed> {
         turn: workspace_plan::Turn::None,
         launch_backoffs: BTreeMap::new(),
         unavailable: Vec::new(),
+        capacity: None,
         nodes: Vec::new(),
         workloads: Workloads::default(),
         pods: Vec::new(),

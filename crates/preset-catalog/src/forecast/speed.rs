@@ -1,7 +1,6 @@
 //! Speed of one sequence, and the number of sequences at once.
 //!
-//! While tokens are generated one by one, a GPU reads the active weights and the cache of the sequence for each of them, and
-//! does little arithmetic. So its memory bandwidth bounds the speed. No engine reaches the bound; speculative decoding may pass it.
+//! For each token of one sequence, a GPU reads the active weights and the cache of the sequence, and does little arithmetic. So its memory bandwidth bounds the speed. No engine reaches the bound; speculative decoding may pass it.
 
 use instance_types::InstanceType;
 
@@ -9,7 +8,7 @@ use crate::estimate::{EngineOptions, gib};
 use crate::fit::{Fit, TermKind};
 use crate::preset::Preset;
 
-use super::Estimate;
+use super::estimate::Estimate;
 
 const OURS: &str = "docs/estimator.md";
 const BYTES_OF_GB: u128 = 1_000_000_000;

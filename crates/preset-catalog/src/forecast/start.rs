@@ -7,7 +7,7 @@ use instance_types::InstanceType;
 use crate::estimate::gib;
 use crate::preset::{InferenceProfile, Preset, Runtime};
 
-use super::Estimate;
+use super::estimate::Estimate;
 
 /// Source of the assumptions.
 const ASSUMED: &str = "assumption of docs/estimator.md";

@@ -1,3 +1,5 @@
+//! Estimates of real instance types.
+
 use instance_types::Cloud;
 
 use super::*;

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use cloudprovider::{CapacityType, ErrorClass, Instance, InstanceState, Offering, ProviderError};
+use cloudprovider::{CapacityType, ErrorClass, Offering, ProviderError};
 use instance_types::Catalog;
 
-use super::Cloud;
 use super::faults::error;
 
 /// vCPUs of a type that the catalog does not know.
@@ -20,25 +19,25 @@ pub struct Quotas {
     pub spot: Option<u32>,
 }
 
-impl Cloud {
-    /// Returns the error of one more machine of the offering, if it exceeds a quota.
-    pub(super) fn over_quota(&self, offering: &Offering) -> Option<ProviderError> {
+impl Quotas {
+    /// Returns the error of one more machine of the offering, if it exceeds a quota beside those that are sold.
+    pub(super) fn over(
+        &self,
+        offering: &Offering,
+        sold: impl Iterator<Item = Offering>,
+    ) -> Option<ProviderError> {
         let is_spot = offering.capacity_type == CapacityType::Spot;
         let family = family(&offering.instance_type);
         let limit = if is_spot {
-            self.quotas.spot
+            self.spot
         } else {
-            self.quotas.families.get(&family).copied()
+            self.families.get(&family).copied()
         }?;
         let counts = |other: &Offering| {
             let spot = other.capacity_type == CapacityType::Spot;
             spot == is_spot && (is_spot || self::family(&other.instance_type) == family)
         };
-        let used: u32 = self
-            .sold()
-            .filter(counts)
-            .map(|other| vcpus(&other.instance_type))
-            .sum();
+        let used: u32 = sold.filter(counts).map(|other| vcpus(&other.instance_type)).sum();
         let asked = vcpus(&offering.instance_type);
         (used + asked > limit).then(|| {
             let left = limit.saturating_sub(used);
@@ -47,20 +46,6 @@ impl Cloud {
             error(ErrorClass::Quota, "ErrCode_InsufficientVCPUQuota", &message)
         })
     }
-
-    /// Offerings that machines are sold as, one for each machine. A failed creation uses none.
-    pub(super) fn sold(&self) -> impl Iterator<Item = Offering> {
-        let own = self
-            .pools
-            .values()
-            .filter(|pool| !pool.fails() && !has_failed(&pool.facts));
-        let own = own.filter_map(|pool| pool.facts.offering());
-        own.chain(self.elsewhere.values().cloned())
-    }
-}
-
-fn has_failed(instance: &Instance) -> bool {
-    matches!(instance.state, InstanceState::Failed | InstanceState::Canceled)
 }
 
 /// Family of an instance type: its name without the number of vCPUs.

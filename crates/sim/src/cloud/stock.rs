@@ -1,6 +1,6 @@
 //! The stock of scarce offerings: a request beyond it, or beyond a quota, fails.
 
-use cloudprovider::{CapacityType, ErrorClass, InstanceState, Offering, ProviderError};
+use cloudprovider::{CapacityType, ErrorClass, Instance, InstanceState, Offering, ProviderError};
 
 use super::faults::error;
 use super::{Attempt, Cloud, Ending, Pool};
@@ -59,9 +59,19 @@ impl Cloud {
         self.elsewhere.retain(|name, _| is_there(name));
     }
 
+    /// Offerings that machines are sold as, one for each machine. A failed creation uses none.
+    pub(super) fn sold(&self) -> impl Iterator<Item = Offering> {
+        let own = self
+            .pools
+            .values()
+            .filter(|pool| !pool.fails() && !has_failed(&pool.facts));
+        let own = own.filter_map(|pool| pool.facts.offering());
+        own.chain(self.elsewhere.values().cloned())
+    }
+
     /// Returns the error of a request for an offering that the cloud has no more machine of, and whether it comes at once.
     pub(super) fn scarcity(&self, offering: &Offering) -> Option<(ProviderError, bool)> {
-        if let Some(refusal) = self.over_quota(offering) {
+        if let Some(refusal) = self.quotas.over(offering, self.sold()) {
             return Some((refusal, true));
         }
         let supply = self.supply.get(offering)?;
@@ -89,4 +99,8 @@ impl Pool {
         let ends = self.work.as_ref().map(|work| &work.ends);
         matches!(ends, Some(Ending::Failed(_))) && self.facts.state == InstanceState::Creating
     }
+}
+
+fn has_failed(instance: &Instance) -> bool {
+    matches!(instance.state, InstanceState::Failed | InstanceState::Canceled)
 }

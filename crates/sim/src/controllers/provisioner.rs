@@ -18,8 +18,8 @@ use plan::{Kind, ObjectRef, PendingWrites};
 use super::{Fuse, Halt, Program, pools};
 use crate::api_server::{ApiServer, key};
 use crate::cloud::Cloud;
-use crate::fixtures;
 use crate::json;
+use crate::reservation;
 use crate::view::View;
 
 /// The shell and everything that a restart loses.
@@ -221,12 +221,12 @@ impl Source for View {
     }
 
     fn node_classes(&self) -> Vec<String> {
-        vec![fixtures::RESERVED_CLASS.to_owned()]
+        vec![reservation::CLASS.to_owned()]
     }
 
     fn node_class(&self, name: &str) -> Option<Arc<KaitoNodeClass>> {
         // Every simulated cluster has this class and no other.
-        (name == fixtures::RESERVED_CLASS).then(|| Arc::new(fixtures::reserved_class()))
+        (name == reservation::CLASS).then(|| Arc::new(reservation::class()))
     }
 
     fn fleet(&self) -> Vec<Claim> {

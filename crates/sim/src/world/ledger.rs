@@ -6,7 +6,7 @@ use cloudprovider::Instance;
 use jiff::{SignedDuration, Timestamp};
 use plan::ObjectRef;
 
-use super::purchases::Purchases;
+use super::bought::Purchases;
 use super::templates::Templates;
 use crate::controllers::Program;
 

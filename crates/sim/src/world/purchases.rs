@@ -3,7 +3,7 @@
 //! Every request to the cloud and every new claim is judged when it is made. What stands before it in its order was refused not
 //! long ago, and the status of the Workspace says so.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use cloudprovider::{ErrorClass, Offering};
 use jiff::{SignedDuration, Timestamp};
@@ -13,6 +13,7 @@ use plan::{Kind, ObjectRef};
 use serde_json::Value;
 
 use super::World;
+use super::bought::{Purchases, Skip, Tenant};
 use crate::api_server::{is_deleting, key, shown};
 use crate::cloud::Attempt;
 use crate::controllers::Program;
@@ -26,43 +27,6 @@ const REFUSED: SignedDuration = SignedDuration::from_hours(2);
 const RESTRICTED: SignedDuration = SignedDuration::from_hours(8);
 /// Time within which an edit takes effect, and within which the status says what was left out.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
-
-/// What was refused, what each Workspace allowed, and rungs that its status has to explain.
-#[derive(Clone, Debug, Default)]
-pub struct Purchases {
-    read_attempts: usize,
-    read_log: usize,
-    refused: BTreeMap<Offering, (Timestamp, ErrorClass)>,
-    tenants: BTreeMap<String, Tenant>,
-    claims: BTreeSet<String>,
-    unexplained: Vec<Skip>,
-    /// Rungs that were left out.
-    pub skips: usize,
-}
-
-/// One Workspace.
-#[derive(Clone, Debug)]
-struct Tenant {
-    key: ObjectRef,
-    rungs: Vec<String>,
-    /// What it allowed, each with the time of the edit.
-    allowed: Vec<(Timestamp, Option<AllowedOfferings>)>,
-    /// Last time at which its workload existed.
-    served: Option<Timestamp>,
-}
-
-/// A rung that was left out for a later one.
-#[derive(Clone, Debug)]
-struct Skip {
-    uid: String,
-    rung: String,
-    claim: String,
-    /// The cloud refused all of its offerings.
-    is_refused: bool,
-    at: Timestamp,
-    /// Starts of the controller until then. A start forgets the reason.
-    starts: u64,
-}
 
 impl World {
     /// Judges what was bought and claimed since the last call.
@@ -312,7 +276,7 @@ fn rungs(workspace: &Value) -> Vec<String> {
     text.split(',').map(str::to_owned).collect()
 }
 
-/// What the annotations allow; `None` if one cannot be read.
+/// Offerings that the annotations allow; `None` if one cannot be read.
 fn allowed(world: &World, workspace: &Value) -> Option<AllowedOfferings> {
     let defaults = &world.setup.workspaces.offerings;
     let annotation =

@@ -13,8 +13,8 @@ use crate::api_server::{key, shown};
 use crate::controllers::Program;
 use crate::controllers::provisioner::Provisioner;
 use crate::controllers::workspaces::Workspaces;
-use crate::fixtures;
 use crate::json;
+use crate::reservation;
 
 impl World {
     /// Starts a program: it lists everything and reconciles every object.
@@ -174,7 +174,7 @@ impl World {
     /// Returns true if gpu-provisioner's claims may have reserved capacity.
     #[must_use]
     pub(crate) fn has_reservation(&self) -> bool {
-        self.setup.provisioner.machine_class == fixtures::RESERVED_CLASS
+        self.setup.provisioner.machine_class == reservation::CLASS
     }
 
     /// Kind of claim that the workspace controller creates.

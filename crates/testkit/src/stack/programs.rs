@@ -15,7 +15,6 @@ const CLIENT: &str = "00000000-0000-0000-0000-000000000003";
 const GROUP: &str = "local";
 const CLUSTER: &str = "local";
 const LOCATION: &str = "westeurope";
-/// Name of the ConfigMap that the chart's policies read.
 const CATALOG: &str = "kaito-catalog";
 /// The ConfigMap in which the registry publishes the authority of its certificate, as the chart names it.
 pub const AUTHORITY: &str = "kaito-preset-registry-ca";
@@ -371,8 +370,8 @@ impl Programs {
 
     /// The ConfigMap with quota and restrictions, which the chart has for our own class only.
     fn capacity(&self) -> Option<String> {
-        let is_ours = self.options.node_class[0] == "kaito.sh";
-        is_ours.then(|| format!("--capacity-config-map={NAMESPACE}/kaito-capacity"))
+        (self.options.node_class[0] == "kaito.sh")
+            .then(|| format!("--capacity-config-map={NAMESPACE}/kaito-capacity"))
     }
 
     /// File with the controller's token for the registry.
@@ -384,10 +383,9 @@ impl Programs {
     /// The kubeconfig of one of our ServiceAccounts: `workspace-controller` or `gpu-provisioner`.
     #[must_use]
     pub fn kubeconfig(&self, account: &str) -> &Path {
-        if account == "gpu-provisioner" {
-            &self.provisioner_kubeconfig
-        } else {
-            &self.controller_kubeconfig
+        match account {
+            "gpu-provisioner" => &self.provisioner_kubeconfig,
+            _ => &self.controller_kubeconfig,
         }
     }
 

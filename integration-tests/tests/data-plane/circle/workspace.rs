@@ -71,6 +71,7 @@ pub(crate) fn applied(workspace: Workspace, settings: &Settings) -> Vec<Manifest
         turn: workspace_plan::Turn::None,
         launch_backoffs: BTreeMap::new(),
         unavailable: Vec::new(),
+        capacity: None,
         nodes: vec![Arc::new(serde_json::from_value(node).unwrap())],
         workloads: Workloads::default(),
         revisions: Vec::new(),
