@@ -182,7 +182,7 @@ pub(crate) fn updated() -> Vec<Case> {
         ),
         (
             tune("/tuning/output", json!({})),
-            Refused("exactly one of volumeSource or image"),
+            Refused("at least one of volumeSource or image"),
         ),
         (tune("/tuning/config", json!("c")), Accepted),
         (

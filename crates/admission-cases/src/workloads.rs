@@ -227,11 +227,17 @@ pub(crate) fn tuned() -> Cases {
         ),
         (
             set("output", Value::Null),
-            Refused("exactly one of volumeSource or image"),
+            Refused("at least one of volumeSource or image"),
         ),
         (
-            output(json!({"image": "i", "imagePushSecret": "s", "volumeSource": {"emptyDir": {}}})),
-            Refused("exactly one of volumeSource or image"),
+            output(json!({
+                "image": "i", "imagePushSecret": "s", "volumeSource": {"persistentVolumeClaim": {"claimName": "c"}},
+            })),
+            Accepted,
+        ),
+        (
+            output(json!({"image": "i", "volumeSource": {"emptyDir": {}}})),
+            Refused("imagePushSecret must be specified"),
         ),
         (
             output(json!({"image": "i"})),

@@ -272,11 +272,11 @@ pub struct DataSource {
     pub image_pull_secrets: Vec<String>,
 }
 
-/// Destination of a result: exactly one of a volume and an image.
+/// Destination of a result: a volume, an image, or both. A volume beside an image keeps the checkpoints.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DataDestination {
-    /// A volume (`core/v1 Volume` without a name).
+    /// A volume (`core/v1 Volume` without a name) for result and checkpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "embedded::volume_source")]
     pub volume_source: Option<RawObject>,

@@ -181,8 +181,8 @@ pub const RULES: &[CelRule] = &[
     ),
     rule(
         &["tuning"],
-        "has(self.output.volumeSource) != has(self.output.image)",
-        "exactly one of volumeSource or image must be specified in tuning.output",
+        "has(self.output.volumeSource) || has(self.output.image)",
+        "at least one of volumeSource or image must be specified in tuning.output",
     ),
     rule(
         &["tuning"],

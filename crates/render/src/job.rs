@@ -19,7 +19,7 @@ pub fn job(tuning: &Tuning<'_>) -> Job {
     let digest = spec.map(spec_digest).unwrap_or_default();
     let annotations = metadata.annotations.get_or_insert_default();
     annotations.insert(labels::SPEC_HASH.to_owned(), digest);
-    if let TuningOutput::Image(push) = &tuning.output {
+    if let TuningOutput::Image(push, _) = &tuning.output {
         annotations.insert(
             labels::PUSH_RETRY_SECONDS.to_owned(),
             push.retry_seconds.to_string(),

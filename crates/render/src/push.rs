@@ -6,7 +6,7 @@
 //! | `pusher` | sidecar after the trainer | pushes; the kubelet starts it again while the push fails |
 //! | `push-result` | the only ordinary container | waits for the push and ends the pod |
 //!
-//! A Job repeats whole pods, and the result is on a volume of the pod. So the pod lives while its push fails, and the training is
+//! A Job repeats whole pods, and the result is often on a volume of the pod. So the pod lives while its push fails, and the training is
 //! never repeated for it. The kubelet reports the last error of a sidecar in the pod's status.
 
 use k8s_openapi::api::batch::v1::{PodFailurePolicyOnExitCodesRequirement, PodFailurePolicyRule};

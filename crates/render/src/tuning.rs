@@ -20,8 +20,8 @@ pub enum TuningInput {
 /// Destination of the result.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TuningOutput {
-    /// An image that is pushed.
-    Image(ImagePush),
+    /// An image that is pushed. The volume keeps result and checkpoints meanwhile; without one the pod's node does.
+    Image(ImagePush, Option<Box<Volume>>),
     /// An unnamed volume; see [`crate::parse_volume`].
     Volume(Box<Volume>),
 }

@@ -73,7 +73,7 @@ impl Parts {
     }
 
     fn add_check(&mut self, tuning: &Tuning<'_>) {
-        if let TuningOutput::Image(image) = &tuning.output {
+        if let TuningOutput::Image(image, _) = &tuning.output {
             self.init.push(push::check(tuning, image));
         }
     }
@@ -143,8 +143,12 @@ impl Parts {
                 self.volumes.push(volume::named("results-volume", source));
                 self.containers.push(trainer);
             }
-            TuningOutput::Image(image) => {
-                self.volumes.push(volume::empty("results-volume"));
+            TuningOutput::Image(image, kept) => {
+                let results = match kept {
+                    Some(source) => volume::named("results-volume", source),
+                    None => volume::empty("results-volume"),
+                };
+                self.volumes.push(results);
                 self.volumes.extend(push::volumes(image));
                 self.init.push(trainer);
                 self.init.push(push::pusher(tuning, image));

@@ -167,7 +167,7 @@ async fn wrong_workspaces_are_refused_with_a_sentence() -> Result<()> {
         ),
         (
             with(tuning(), "/tuning/output", json!({})),
-            "exactly one of volumeSource or image must be specified in tuning.output",
+            "at least one of volumeSource or image must be specified in tuning.output",
         ),
         (
             with(tuning(), "/tuning/output/imagePushSecret", Value::Null),

@@ -14,6 +14,7 @@ mod network;
 mod pods;
 mod serving;
 mod shared;
+mod spot_tuning;
 mod stored_weights;
 mod tuning;
 mod uninstall;

@@ -37,7 +37,7 @@ const CONFIG: &str = "training_config:
 ";
 
 /// A dataset with one answer, on a web server that pods reach by its name. Returns its URL.
-fn serve_dataset(system: &Installation) -> Result<String> {
+pub(crate) fn serve_dataset(system: &Installation) -> Result<String> {
     let said = |role: &str, content: &str| json!({"role": role, "content": content});
     let line = json!({"messages": [said("user", QUESTION), said("assistant", ANSWER)]});
     let file = system.env.cluster().dir().join("chats.jsonl");
@@ -47,7 +47,7 @@ fn serve_dataset(system: &Installation) -> Result<String> {
 }
 
 /// The user's parameters, and the credentials for the registry.
-async fn create_inputs(system: &Installation, namespace: &str) -> Result<()> {
+pub(crate) async fn create_inputs(system: &Installation, namespace: &str) -> Result<()> {
     let client = system.client().await?;
     let parameters = json!({"metadata": {"name": "few-steps"}, "data": {"training_config.yaml": CONFIG}});
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);

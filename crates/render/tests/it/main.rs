@@ -483,11 +483,12 @@ fn brought() -> Platform {
 }
 
 fn pushed() -> TuningOutput {
-    TuningOutput::Image(render::ImagePush {
+    let push = render::ImagePush {
         reference: "r.io/out:1".into(),
         secret: "push".into(),
         retry_seconds: 3600,
-    })
+    };
+    TuningOutput::Image(push, None)
 }
 
 #[test]
@@ -529,6 +530,24 @@ fn tuning_from_an_image_to_a_volume() {
             TuningOutput::Volume(Box::new(volume)),
         ),
         (Tuner::Scripts, &hardware("Standard_NC6s_v3"), &brought()),
+    );
+}
+
+#[test]
+fn tuning_that_keeps_its_checkpoints_on_a_volume_and_is_pushed() {
+    let source = json!({"persistentVolumeClaim": {"claimName": "checkpoints"}});
+    let volume = render::parse_volume(&serde_json::from_value(source.clone()).unwrap()).unwrap();
+    let TuningOutput::Image(push, None) = pushed() else {
+        unreachable!("it is pushed and has no volume");
+    };
+    tuned(
+        "smollm2-135m-instruct",
+        &json!({"volumeSource": source, "image": "r.io/out:1", "imagePushSecret": "push"}),
+        (
+            TuningInput::Urls(vec!["https://example.com/data.jsonl".into()]),
+            TuningOutput::Image(push, Some(Box::new(volume))),
+        ),
+        (Tuner::Native, &hardware("Standard_D8s_v5"), &brought()),
     );
 }
 

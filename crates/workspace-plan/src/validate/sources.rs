@@ -44,19 +44,21 @@ pub(super) fn input(source: &DataSource) -> Result<TuningInput, Problem> {
 
 /// Parses the destination of a tuning. A failed push is repeated for this time.
 pub(super) fn output(destination: &DataDestination, retry_seconds: u32) -> Result<TuningOutput, Problem> {
-    if let Some(raw) = &destination.volume_source {
-        return Ok(TuningOutput::Volume(Box::new(volume("tuning.output", raw)?)));
-    }
+    let raw = destination.volume_source.as_ref();
+    let kept = raw.map(|raw| volume("tuning.output", raw)).transpose()?;
+    let kept = kept.map(Box::new);
     if destination.image.is_empty() || destination.image_push_secret.is_empty() {
-        return Err(Problem::invalid(
-            "tuning.output names neither a volumeSource nor an image with its imagePushSecret",
-        ));
+        let volume = kept.filter(|_| destination.image.is_empty());
+        return volume.map(TuningOutput::Volume).ok_or_else(|| {
+            Problem::invalid("tuning.output names neither a volumeSource nor an image with its imagePushSecret")
+        });
     }
-    Ok(TuningOutput::Image(ImagePush {
+    let push = ImagePush {
         reference: destination.image.clone(),
         secret: destination.image_push_secret.clone(),
         retry_seconds,
-    }))
+    };
+    Ok(TuningOutput::Image(push, kept))
 }
 
 fn payload(place: &str, source: &DataSource) -> Result<Option<Payload>, Problem> {
