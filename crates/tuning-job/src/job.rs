@@ -253,6 +253,16 @@ fn checkpoint_manager(
     }
 }
 
+/// Reads the newest checkpoint that is whole: a disk that was lost with its node may have damaged the last one.
+fn newest_whole(checkpoints: &CheckpointManager, num_params: usize) -> Option<Checkpoint> {
+    let newest_first = checkpoints.list().into_iter().rev();
+    let mut loaded = newest_first.map(|(_, dir)| checkpoints.load(&dir, num_params));
+    loaded.find_map(|result| {
+        let warn = |error: &_| tracing::warn!(%error, "failed to load checkpoint");
+        result.inspect_err(warn).ok()
+    })
+}
+
 /// Returns the checkpoint to continue from, if there is one.
 fn resume(
     config: &Config,
@@ -273,13 +283,13 @@ fn resume(
             .into());
         }
         (Some(_), Some(dir)) => checkpoints.load(&dir, num_params)?,
-        (None, Some(dir)) => match checkpoints.load(&dir, num_params) {
-            Err(error) => {
-                tracing::warn!(%error, "failed to load checkpoint; starting from step 0");
+        (None, Some(_)) => {
+            let Some(loaded) = newest_whole(checkpoints, num_params) else {
+                tracing::warn!("found no checkpoint of this run; starting from step 0");
                 return Ok(None);
-            }
-            Ok(loaded) => loaded,
-        },
+            };
+            loaded
+        }
     };
     tracing::info!(step = loaded.step, "continuing from checkpoint");
     Ok(Some(loaded))

@@ -538,10 +538,10 @@ fn tuning_that_keeps_its_checkpoints_on_a_volume_and_is_pushed() {
     let source = json!({"persistentVolumeClaim": {"claimName": "checkpoints"}});
     let volume = render::parse_volume(&serde_json::from_value(source.clone()).unwrap()).unwrap();
     let TuningOutput::Image(push, None) = pushed() else {
-        unreachable!("it is pushed and has no volume");
+        panic!("it is pushed, without a volume");
     };
     tuned(
-        "smollm2-135m-instruct",
+        "smollm2-360m-instruct",
         &json!({"volumeSource": source, "image": "r.io/out:1", "imagePushSecret": "push"}),
         (
             TuningInput::Urls(vec!["https://example.com/data.jsonl".into()]),

@@ -139,6 +139,8 @@ impl CheckpointManager {
         write(&temporary.join(STATE), text.as_bytes())?;
         let _ = fs::remove_dir_all(&dir);
         fs::rename(&temporary, &dir).map_err(OutputError::write(&dir))?;
+        // The new name must outlive the node before older checkpoints go. Some file shares cannot flush directories.
+        let _ = fs::File::open(&self.dir).and_then(|directory| directory.sync_all());
         if let Some(limit) = self.limit {
             for (_, old) in self.list().iter().rev().skip(limit) {
                 let _ = fs::remove_dir_all(old);
