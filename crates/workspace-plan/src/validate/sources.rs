@@ -50,7 +50,9 @@ pub(super) fn output(destination: &DataDestination, retry_seconds: u32) -> Resul
     if destination.image.is_empty() || destination.image_push_secret.is_empty() {
         let volume = kept.filter(|_| destination.image.is_empty());
         return volume.map(TuningOutput::Volume).ok_or_else(|| {
-            Problem::invalid("tuning.output names neither a volumeSource nor an image with its imagePushSecret")
+            Problem::invalid(
+                "tuning.output names neither a volumeSource nor an image with its imagePushSecret",
+            )
         });
     }
     let push = ImagePush {
