@@ -42,7 +42,7 @@ pub(crate) fn play(schedules: u64, first_seed: u64) -> Result<()> {
         seeds * SUBJECTS
     );
     // Optimized: a thousand worlds take an hour otherwise.
-    let line = "test --release --package sim --test it -- survive_chaos walk:: --nocapture";
+    let line = "test --release --package sim --test it -- survive_chaos walk:: throttled:: --nocapture";
     let mut command = repository::cargo();
     command
         .args(line.split(' '))

@@ -4,8 +4,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cloudprovider::RateLimits;
+
 use crate::endpoint::Endpoint;
-use crate::limiter::RateLimits;
 
 /// The cluster, its address and the identity.
 #[derive(Clone, Debug)]

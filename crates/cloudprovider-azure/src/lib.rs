@@ -20,5 +20,4 @@ mod wire;
 pub use args::{ArgsError, AzureArgs};
 pub use config::{AzureConfig, ConnectError, Settings};
 pub use endpoint::{Endpoint, EndpointError};
-pub use limiter::{Rate, RateLimits};
 pub use provider::AzureProvider;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use azure_core::http::{Method, Url};
 use cloudprovider::{
     Accepted, CloudProvider, ErrorClass, Instance, LaunchLimits, LaunchSpec, OfferedType, OperationStatus,
-    ProviderError, Quotas, SpotMarks,
+    ProviderError, Quotas, RequestKind, SpotMarks,
 };
 use serde::de::DeserializeOwned;
 
@@ -15,7 +15,7 @@ use crate::arm::{ArmClient, Call, Response};
 use crate::compute::{self, ClusterBody, SKUS_VERSION, SkuBody, USAGES_VERSION, UsageBody};
 use crate::config::{AzureConfig, ConnectError, Settings};
 use crate::error;
-use crate::limiter::{RateLimiter, RequestKind};
+use crate::limiter::SharedLimiter;
 use crate::spot;
 use crate::wire::{OperationBody, Page, PoolBody, PoolRequest};
 
@@ -26,7 +26,7 @@ const PAGES_MAX: usize = 200;
 #[derive(Debug)]
 pub struct AzureProvider {
     arm: ArmClient,
-    limiter: RateLimiter,
+    limiter: SharedLimiter,
     /// Region of the cluster, once it is known.
     region: OnceLock<String>,
 }
@@ -43,7 +43,7 @@ impl AzureProvider {
         }
         Ok(Self {
             arm: ArmClient::new(config, &settings)?,
-            limiter: RateLimiter::new(settings.limits),
+            limiter: SharedLimiter::new(settings.limits),
             region,
         })
     }

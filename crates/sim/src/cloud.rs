@@ -3,6 +3,7 @@
 //! It responds as recordings of a real cloud's API do, mapped to the port's types. It has no Nodes:
 //! [`Cloud::advance`] returns the events of the machines, which the kubelet simulates.
 
+pub mod budgets;
 pub mod faults;
 pub mod operations;
 pub mod quota;
@@ -12,10 +13,12 @@ mod stock;
 pub mod supply;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cloudprovider::{Instance, InstanceState, LaunchSpec, Offering, OperationStatus};
 use jiff::{SignedDuration, Timestamp};
 
+pub use budgets::{Budgets, Counted};
 pub use faults::{Fault, Faults};
 pub use quota::Quotas;
 pub use supply::{Attempt, Supply};
@@ -81,7 +84,7 @@ pub enum MachineEvent {
 
 #[derive(Clone, Debug)]
 struct Pool {
-    facts: Instance,
+    facts: Arc<Instance>,
     work: Option<Work>,
 }
 
@@ -119,13 +122,16 @@ pub struct Cloud {
     pub supply: BTreeMap<Offering, Supply>,
     /// Most vCPUs that may be used.
     pub quotas: Quotas,
+    /// Budgets of requests; none if every request is answered.
+    pub budgets: Option<Budgets>,
     /// Offerings of the machines of other provisioners, by name.
     elsewhere: BTreeMap<String, Offering>,
     attempts: Vec<Attempt>,
     pools: BTreeMap<String, Pool>,
     operations: BTreeMap<String, OperationStatus>,
     events: Vec<MachineEvent>,
-    history: Vec<(Timestamp, Vec<Instance>)>,
+    /// What existed after each change.
+    history: Vec<(Timestamp, Vec<Arc<Instance>>)>,
     requests: Vec<(Timestamp, String)>,
     late: Vec<(Timestamp, LaunchSpec)>,
     counter: u64,
@@ -143,6 +149,7 @@ impl Cloud {
             stopped: false,
             supply: BTreeMap::new(),
             quotas: Quotas::default(),
+            budgets: None,
             elsewhere: BTreeMap::new(),
             attempts: Vec::new(),
             pools: BTreeMap::new(),
@@ -157,13 +164,18 @@ impl Cloud {
 
     /// Every instance in its true state, by name.
     pub fn pools(&self) -> impl Iterator<Item = &Instance> {
-        self.pools.values().map(|pool| &pool.facts)
+        self.pools.values().map(|pool| pool.facts.as_ref())
+    }
+
+    /// Number of changes of instances so far.
+    pub(crate) fn changes(&self) -> usize {
+        self.history.len()
     }
 
     /// One instance in its true state.
     #[must_use]
     pub fn pool(&self, name: &str) -> Option<&Instance> {
-        self.pools.get(name).map(|pool| &pool.facts)
+        self.pools.get(name).map(|pool| pool.facts.as_ref())
     }
 
     /// Every request that changes something, in order, and its time.
@@ -184,7 +196,7 @@ impl Cloud {
         self.pools.insert(
             pool.name.clone(),
             Pool {
-                facts: pool,
+                facts: Arc::new(pool),
                 work: None,
             },
         );
@@ -239,15 +251,16 @@ impl Cloud {
             return;
         };
         let Some(work) = pool.work.take() else { return };
-        pool.facts.version = Some(version);
+        let facts = Arc::make_mut(&mut pool.facts);
+        facts.version = Some(version);
         let (state, result) = outcome(&work.ends);
-        pool.facts.state = state;
-        pool.facts.failure = match &result {
+        facts.state = state;
+        facts.failure = match &result {
             OperationStatus::Failed(error) if !self.pace.hides_failures => Some(error.clone()),
             _ => None,
         };
         if let Ending::Power(stopped) = work.ends {
-            pool.facts.stopped = stopped;
+            facts.stopped = stopped;
         }
         self.operations.insert(work.url, result);
         if matches!(work.ends, Ending::Gone) {
@@ -262,8 +275,8 @@ impl Cloud {
     }
 
     fn remember(&mut self) {
-        let pools = self.pools().cloned().collect();
-        self.history.push((self.now, pools));
+        let pools = self.pools.values().map(|pool| Arc::clone(&pool.facts));
+        self.history.push((self.now, pools.collect()));
     }
 }
 

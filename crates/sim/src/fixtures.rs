@@ -57,6 +57,7 @@ pub fn setup(seed: u64) -> Setup {
             },
             ..nodeclaim_plan::Settings::default()
         },
+        limits: None,
         skew: jiff::SignedDuration::ZERO,
         waits_for_own_writes: true,
     }

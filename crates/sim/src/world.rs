@@ -18,6 +18,7 @@ pub mod users;
 
 use std::collections::BTreeMap;
 
+use cloudprovider::RateLimits;
 use jiff::{SignedDuration, Timestamp};
 use plan::{Kind, ObjectRef};
 
@@ -64,6 +65,8 @@ pub struct Setup {
     pub workspaces: workspace_plan::Settings,
     /// Settings of the provisioner.
     pub provisioner: nodeclaim_plan::Settings,
+    /// Limits of the provisioner on its requests to the cloud.
+    pub limits: Option<RateLimits>,
     /// Time by which the clock of the provisioner's machine is ahead.
     pub skew: SignedDuration,
     /// The programs wait until caches show their own writes.

@@ -1,9 +1,8 @@
 //! Our own limits on real requests.
 
 use arm_server::control::{Action, FaultRule, Named, Verb};
-use cloudprovider::{CloudProvider as _, ErrorClass};
+use cloudprovider::{CloudProvider as _, ErrorClass, Rate, RateLimits};
 use cloudprovider_azure::Settings;
-use cloudprovider_azure::{Rate, RateLimits};
 
 use crate::harness::{Stage, brief, spec};
 

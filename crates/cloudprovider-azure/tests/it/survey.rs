@@ -2,8 +2,8 @@
 
 use arm_server::ArmServerConfig;
 use arm_server::control::{Action, Behavior, FaultRule, Named, OfferingRule, Verb};
-use cloudprovider::{CloudProvider as _, ErrorClass, OfferedType, Quota};
-use cloudprovider_azure::{AzureArgs, Rate, RateLimits, Settings};
+use cloudprovider::{CloudProvider as _, ErrorClass, OfferedType, Quota, Rate, RateLimits};
+use cloudprovider_azure::{AzureArgs, Settings};
 
 use crate::harness::{SIZE, Stage, brief, spec};
 

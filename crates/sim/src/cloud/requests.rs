@@ -2,6 +2,7 @@
 
 use cloudprovider::{
     Accepted, CallKind, ErrorClass, Instance, InstanceState, LaunchSpec, OperationStatus, ProviderError,
+    RequestKind,
 };
 
 use super::faults::error;
@@ -16,7 +17,7 @@ impl Cloud {
         if self.faults.strike_listing() {
             return Err(error(ErrorClass::Transient, "Transport", "the listing was lost"));
         }
-        self.refused(CallKind::Read)?;
+        self.refused(CallKind::Read, RequestKind::List)?;
         let moment = self.now.saturating_sub(self.pace.list_lag).unwrap_or(self.now);
         let then = self
             .history
@@ -24,7 +25,8 @@ impl Cloud {
             .rev()
             .find(|(at, _)| *at <= moment)
             .or(self.history.first());
-        Ok(then.map(|(_, pools)| pools.clone()).unwrap_or_default())
+        let pools = then.map(|(_, pools)| pools.as_slice()).unwrap_or_default();
+        Ok(pools.iter().map(|pool| pool.as_ref().clone()).collect())
     }
 
     /// Reads one instance.
@@ -32,7 +34,7 @@ impl Cloud {
     /// # Errors
     /// `NotFound`, or by fault.
     pub fn get(&mut self, name: &str) -> Result<Instance, ProviderError> {
-        self.refused(CallKind::Read)?;
+        self.refused(CallKind::Read, RequestKind::Get)?;
         self.pool(name).cloned().ok_or_else(|| not_found(name))
     }
 
@@ -42,7 +44,8 @@ impl Cloud {
     /// `Precondition` when it does, or by fault.
     pub fn create(&mut self, spec: &LaunchSpec) -> Result<Accepted, ProviderError> {
         let offering = spec.offering();
-        let fault = self.refused(CallKind::Create).inspect_err(|refusal| {
+        let fault = self.refused(CallKind::Create, RequestKind::Put(&spec.name));
+        let fault = fault.inspect_err(|refusal| {
             // A fault that says that there is no machine is as good as a lack of them.
             if refusal.class.is_of_offering() {
                 self.record(&spec.name, &offering, Some(refusal.class));
@@ -90,7 +93,7 @@ impl Cloud {
     /// # Errors
     /// `NotFound` when it is gone, `Precondition` when it has changed, or by fault.
     pub fn delete(&mut self, name: &str, version: Option<&str>) -> Result<Accepted, ProviderError> {
-        let fault = self.refused(CallKind::Delete)?;
+        let fault = self.refused(CallKind::Delete, RequestKind::Delete)?;
         let pool = self.pool(name).ok_or_else(|| not_found(name))?;
         if version.is_some_and(|version| pool.version.as_deref() != Some(version)) {
             return Err(error(
@@ -122,7 +125,7 @@ impl Cloud {
     /// # Errors
     /// `Busy` when no operation runs that can be canceled, or by fault.
     pub fn abort(&mut self, name: &str) -> Result<Accepted, ProviderError> {
-        let fault = self.refused(CallKind::Abort)?;
+        let fault = self.refused(CallKind::Abort, RequestKind::Abort)?;
         self.note(format!("abort {name}"));
         let until = super::operations::later(self.now, 5);
         let Some(pool) = self.pools.get_mut(name) else {
@@ -156,7 +159,7 @@ impl Cloud {
     /// # Errors
     /// `NotFound` when it is not known, or by fault.
     pub fn operation(&mut self, url: &str) -> Result<OperationStatus, ProviderError> {
-        self.refused(CallKind::ReadOperation)?;
+        self.refused(CallKind::ReadOperation, RequestKind::Operation)?;
         self.operations
             .get(url)
             .cloned()
@@ -164,7 +167,10 @@ impl Cloud {
     }
 
     // The fault of the request, unless it refuses the request.
-    fn refused(&mut self, kind: CallKind) -> Result<Option<Fault>, ProviderError> {
+    fn refused(&mut self, kind: CallKind, request: RequestKind<'_>) -> Result<Option<Fault>, ProviderError> {
+        if let Some(budgets) = &mut self.budgets {
+            budgets.count(self.now, request)?;
+        }
         if self.stopped && matches!(kind, CallKind::Create | CallKind::Delete | CallKind::Abort) {
             let message = "the managed cluster is in (Stopped) power state";
             return Err(error(ErrorClass::ClusterStopped, "OperationNotAllowed", message));
@@ -174,6 +180,11 @@ impl Cloud {
             Some(refusal) => Err(refusal),
             None => Ok(fault),
         }
+    }
+
+    /// Requests of this kind that the service permits now, if it counts them.
+    pub(crate) fn left(&self, request: RequestKind<'_>) -> Option<u32> {
+        self.budgets.as_ref()?.left(request)
     }
 
     fn note(&mut self, what: String) {
@@ -188,7 +199,7 @@ impl Cloud {
         self.pools.insert(
             facts.name.clone(),
             Pool {
-                facts,
+                facts: facts.into(),
                 work: Some(work),
             },
         );

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloudprovider::{CloudCall, InstanceTracker};
+use cloudprovider::{CloudCall, InstanceTracker, RateLimiter, RateLimits};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
@@ -15,7 +15,8 @@ use nodeclaim_plan::{Observed, ObservedNode, Settings, Source, cluster};
 use plan::clock::ServerClock;
 use plan::{Kind, ObjectRef, PendingWrites};
 
-use super::{Fuse, Halt, Program, pools};
+use super::pools::Caller;
+use super::{Fuse, Halt, Program};
 use crate::api_server::{ApiServer, key};
 use crate::cloud::Cloud;
 use crate::json;
@@ -33,8 +34,8 @@ pub struct Provisioner {
     pub clock: ServerClock,
     /// Time of its own clock when it started, and the simulated time.
     started: (Timestamp, Timestamp),
-    /// The cloud as it knows it.
-    pub tracker: InstanceTracker,
+    /// The cloud as it knows it, and its limits.
+    pub caller: Caller,
     /// Its own writes that the caches do not show yet.
     pub pending_writes: PendingWrites<ObjectRef, Timestamp>,
     /// Failed reconciles in a row, by object.
@@ -44,7 +45,13 @@ pub struct Provisioner {
 impl Provisioner {
     /// A freshly started program, whose machine's clock is ahead of the API server's by `skew`.
     #[must_use]
-    pub fn start(settings: Settings, api: &ApiServer, now: Timestamp, skew: SignedDuration) -> Self {
+    pub fn start(
+        settings: Settings,
+        limits: Option<&RateLimits>,
+        api: &ApiServer,
+        now: Timestamp,
+        skew: SignedDuration,
+    ) -> Self {
         let wall = now.saturating_add(skew).unwrap_or(now);
         let mut clock = ServerClock::new(wall);
         // It lists everything first, and every response has a date.
@@ -57,7 +64,10 @@ impl Provisioner {
             started: (wall, now),
             settings,
             view: View::listed(api, Program::Provisioner.kinds()),
-            tracker: InstanceTracker::default(),
+            caller: Caller {
+                tracker: InstanceTracker::default(),
+                limiter: limits.cloned().map(RateLimiter::new),
+            },
             pending_writes: PendingWrites::default(),
             failures: BTreeMap::new(),
         }
@@ -70,7 +80,7 @@ impl Provisioner {
         let (steady, ahead) = (self.steady(now), self.clock.ahead_of(self.started.0));
         let mut observed = nodeclaim_plan::observe(
             &self.view,
-            &mut self.tracker,
+            &mut self.caller.tracker,
             claim,
             &self.settings,
             steady,
@@ -82,7 +92,7 @@ impl Provisioner {
             let clocks = (steady, ahead);
             nodeclaim_plan::authorize(
                 &self.view,
-                &mut self.tracker,
+                &mut self.caller.tracker,
                 &mut observed,
                 Some(live),
                 &self.settings,
@@ -112,18 +122,19 @@ impl Provisioner {
     #[must_use]
     pub fn observe_node(&self, name: &str) -> Option<ObservedNode> {
         let node = self.view.node("", name)?;
-        Some(observe_node(&self.view, &self.tracker, node))
+        Some(observe_node(&self.view, &self.caller.tracker, node))
     }
 
     /// Lists pools; returns the claims to look at, or `None` when the listing failed.
     pub fn list(&mut self, now: Timestamp, cloud: &mut Cloud) -> Option<Vec<ObjectRef>> {
         let steady = self.steady(now);
-        let touched = cloud.list().ok().map(|all| self.tracker.on_list(steady, all));
+        let touched = self.caller.list(steady, cloud);
         let unsettled = self.unsettled();
         let claims: Vec<Claim> = self.view.claims().collect();
-        let conflict = cluster::first_conflict(&claims, &self.tracker, &self.settings);
-        self.tracker.hold_launches(conflict.is_some());
-        let touched: Vec<Claim> = touched?
+        let conflict = cluster::first_conflict(&claims, &self.caller.tracker, &self.settings);
+        self.caller.tracker.hold_launches(conflict.is_some());
+        let touched: Vec<Claim> = touched
+            .ok()?
             .iter()
             .flat_map(|name| self.view.claims_named(name))
             .collect();
@@ -136,7 +147,7 @@ impl Provisioner {
         let observed = self
             .view
             .nodes()
-            .map(|node| observe_node(&self.view, &self.tracker, Arc::clone(node)));
+            .map(|node| observe_node(&self.view, &self.caller.tracker, Arc::clone(node)));
         let orphans = observed.filter(nodeclaim_plan::orphan::is_orphan);
         orphans
             .filter_map(|observed| observed.node.metadata.name.clone())
@@ -167,9 +178,9 @@ impl Provisioner {
     ) -> Result<Vec<CloudCall>, Halt> {
         let now = self.steady(now);
         let claims: Vec<Claim> = self.view.claims().collect();
-        let calls = nodeclaim_plan::garbage::collect(now, &self.tracker, &claims, &self.settings);
+        let calls = nodeclaim_plan::garbage::collect(now, &self.caller.tracker, &claims, &self.settings);
         let mut done = Vec::new();
-        if self.tracker.are_launches_held() {
+        if self.caller.tracker.are_launches_held() {
             return Ok(done);
         }
         for orphan in calls {
@@ -179,7 +190,7 @@ impl Provisioner {
                 claim.is_some_and(|claim| json::text(claim, &["metadata", "uid"]) == orphan.claim_uid)
             };
             if done.len() < MAX_DELETIONS && ![Kind::Machine, Kind::NodeClaim].iter().any(is_its_claim) {
-                pools::carry_out(&mut self.tracker, now, &call, cloud, fuse)?;
+                self.caller.carry_out(now, &call, cloud, fuse)?;
                 done.push(call);
             }
         }

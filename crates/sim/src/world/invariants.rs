@@ -1,38 +1,40 @@
 //! Invariants of the whole world, checked after every event.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use cloudprovider::Ownership;
 use instance_types::UsdPerHour;
-use jiff::Timestamp;
 use kaito_api::labels::{GPU_PROVISIONER, ORDINAL, WORKSPACE_CONTROLLER, WORKSPACE_NAMESPACE, WORKSPACE_UID};
 use plan::{Kind, ObjectRef};
 
 use super::World;
 use super::goals::price_of;
-use super::ledger::{WINDOW, push};
 use crate::api_server::{is_deleting, shown};
 use crate::failure::Failure;
 use crate::json;
 use crate::kubelet::karpenter::{self, offerings};
 use crate::kubelet::machines::KARPENTERS_PREFIX;
 
-/// Most reconciles of one object in [`WINDOW`].
-const MOST_RECONCILES: usize = 600;
-/// Most writes of one object in [`WINDOW`].
-const MOST_WRITES: usize = 80;
-/// Most requests to change one pool in [`WINDOW`].
-const MOST_REQUESTS: usize = 60;
-
 impl World {
     /// Checks all invariants.
     pub(super) fn check_invariants(&mut self) -> Result<(), Failure> {
+        // What has not changed is as right as it was.
+        let news = self.api.log().iter().skip(self.ledger.read_log);
+        let has_new_claims = news
+            .into_iter()
+            .any(|line| matches!(line.key.kind, Kind::Machine | Kind::NodeClaim));
+        let has_new_pools = self.cloud.changes() != self.ledger.read_pools;
+        self.ledger.read_pools = self.cloud.changes();
+        let unless = |is_same: bool, check: fn(&Self) -> Result<(), String>, world: &Self| {
+            if is_same { Ok(()) } else { check(world) }
+        };
         let found = self
             .read_news()
-            .and_then(|()| one_pool_a_slot(self))
-            .and_then(|()| one_claim_a_slot(self))
-            .and_then(|()| within_ceilings(self))
-            .and_then(|()| self.check_purchases())
+            .and_then(|()| one_provisioner_a_claim(self))
+            .and_then(|()| unless(!has_new_pools, one_pool_a_slot, self))
+            .and_then(|()| unless(!has_new_claims, one_claim_a_slot, self))
+            .and_then(|()| unless(!has_new_claims, within_ceilings, self))
+            .and_then(|()| self.check_purchases(has_new_claims))
             .and_then(|()| foreign_pools_stay(self));
         found.map_err(|what| self.failure(what))
     }
@@ -54,13 +56,7 @@ impl World {
                 ));
             }
             if ours {
-                push(
-                    self.ledger
-                        .writes
-                        .entry((line.actor, line.key.clone()))
-                        .or_default(),
-                    line.at,
-                );
+                self.ledger.record_write(line.at, line.actor, &line.key);
             }
         }
         let news = self.api.log().iter().skip(self.ledger.read_log);
@@ -69,26 +65,11 @@ impl World {
             .templates
             .record(&self.api, &self.setup.workspaces.upgrades, &news)?;
         for (at, what) in self.cloud.requests().iter().skip(self.ledger.read_requests) {
-            push(self.ledger.requests.entry(what.clone()).or_default(), *at);
+            self.ledger.record_request(*at, what);
         }
         self.ledger.read_log = self.api.log().len();
         self.ledger.read_requests = self.cloud.requests().len();
-        self.bounded()
-    }
-
-    fn bounded(&self) -> Result<(), String> {
-        for ((program, key), times) in &self.ledger.reconciles {
-            within(times, MOST_RECONCILES, || {
-                format!("{} looks at {}", program.name(), shown(key))
-            })?;
-        }
-        for ((actor, key), times) in &self.ledger.writes {
-            within(times, MOST_WRITES, || format!("{actor} writes {}", shown(key)))?;
-        }
-        for (what, times) in &self.ledger.requests {
-            within(times, MOST_REQUESTS, || format!("the cloud is asked to {what}"))?;
-        }
-        Ok(())
+        self.ledger.excess.clone().map_or(Ok(()), Err)
     }
 }
 
@@ -101,28 +82,17 @@ fn is_karpenters(world: &World, key: &ObjectRef) -> bool {
     }
 }
 
-fn within(times: &VecDeque<Timestamp>, most: usize, what: impl Fn() -> String) -> Result<(), String> {
-    if times.len() <= most {
-        return Ok(());
+fn one_provisioner_a_claim(world: &World) -> Result<(), String> {
+    let mut elsewhere = world.cloud.elsewhere();
+    match elsewhere.find(|(name, _)| world.cloud.pool(name).is_some()) {
+        Some((name, _)) => Err(format!("two provisioners have a machine for claim {name}")),
+        None => Ok(()),
     }
-    Err(format!(
-        "{} {} times in {} minutes",
-        what(),
-        times.len(),
-        WINDOW.as_mins()
-    ))
 }
 
 fn one_pool_a_slot(world: &World) -> Result<(), String> {
     let mut claims: BTreeMap<&str, &str> = BTreeMap::new();
     let mut slots: BTreeMap<(&str, &str), &str> = BTreeMap::new();
-    let both = world
-        .cloud
-        .elsewhere()
-        .find(|(name, _)| world.cloud.pool(name).is_some());
-    if let Some((name, _)) = both {
-        return Err(format!("two provisioners have a machine for claim {name}"));
-    }
     // An instance that is being deleted is still paid.
     for pool in world.cloud.pools() {
         let Ownership::Ours { claim_uid } = &pool.owner else {

@@ -29,10 +29,10 @@ const RESTRICTED: SignedDuration = SignedDuration::from_hours(8);
 const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
 
 impl World {
-    /// Judges what was bought and claimed since the last call.
-    pub(super) fn check_purchases(&mut self) -> Result<(), String> {
+    /// Judges what was bought and claimed since the last call. Claims are looked at only if some have changed.
+    pub(super) fn check_purchases(&mut self, has_new_claims: bool) -> Result<(), String> {
         let mut purchases = std::mem::take(&mut self.ledger.purchases);
-        let verdict = purchases.check(self);
+        let verdict = purchases.check(self, has_new_claims);
         self.ledger.purchases = purchases;
         verdict
     }
@@ -47,10 +47,12 @@ impl World {
 }
 
 impl Purchases {
-    fn check(&mut self, world: &World) -> Result<(), String> {
+    fn check(&mut self, world: &World, has_new_claims: bool) -> Result<(), String> {
         self.read_workspaces(world);
         self.read_requests(world)?;
-        self.read_claims(world)?;
+        if has_new_claims {
+            self.read_claims(world)?;
+        }
         self.read_statuses(world)
     }
 

@@ -11,10 +11,10 @@ use super::{World, checks};
 use crate::agenda::Due;
 use crate::api_server::key;
 use crate::controllers::execute::{Executor, ReconciledObject, summary};
-use crate::controllers::{Fuse, Halt, Program, pools};
+use crate::controllers::{Fuse, Halt, Program};
 use crate::failure::Failure;
 
-/// Pause before a postponed reconcile, and before the one that follows a response of the cloud.
+/// Pause before a postponed reconcile.
 const SOON: SignedDuration = SignedDuration::from_millis(100);
 
 impl World {
@@ -130,14 +130,14 @@ impl World {
         };
         let Some(observed) = shell.observe(key, now, &self.api) else {
             if shell.view.claims_named(&key.name).is_empty() {
-                shell.tracker.forget(&key.name);
+                shell.caller.tracker.forget(&key.name);
             }
             return Ok(());
         };
         let plan = nodeclaim_plan::plan(now, &observed, &shell.settings);
         let failures = failures(&shell.failures, key);
         let verdict = checks::claim(now, &observed, &shell.settings, &plan, &self.cloud, &self.kubelet);
-        if shell.tracker.take_listing_wanted() {
+        if shell.caller.tracker.take_listing_wanted() {
             self.schedule(Due::List, SignedDuration::from_secs(1));
         }
         let object = ReconciledObject::of(key, observed.claim.metadata(), failures);
@@ -194,7 +194,7 @@ impl World {
         program: Program,
         object: &ReconciledObject,
         plan: Plan<C>,
-        call: impl FnOnce(&mut Self, C, &mut Fuse) -> (String, Result<bool, Halt>),
+        call: impl FnOnce(&mut Self, C, &mut Fuse) -> (String, Result<Option<SignedDuration>, Halt>),
         report: impl FnOnce(&[RefusedWrite]) -> Report,
     ) {
         let mut fuse = self.fuses.remove(&program).unwrap_or_default();
@@ -207,10 +207,10 @@ impl World {
             lines: Vec::new(),
             held: None,
         };
-        let mut news = false;
+        let mut look = None;
         let call = |asked, fuse: &mut Fuse| {
             let (line, answer) = call(self, asked, fuse);
-            (line, answer.map(|worth| news = worth))
+            (line, answer.map(|pause| look = pause))
         };
         let result = executor.execute(object, plan, call, report);
         let (writes, lines) = (
@@ -226,7 +226,7 @@ impl World {
         if let Some((object, step)) = held {
             self.hold(program, object, step);
         }
-        self.conclude(program, &object.key, &result, writes, news);
+        self.conclude(program, &object.key, &result, writes, look);
     }
 
     fn conclude(
@@ -235,7 +235,7 @@ impl World {
         key: &ObjectRef,
         result: &Result<Option<Duration>, Halt>,
         writes: Vec<PendingWrite>,
-        news: bool,
+        look: Option<SignedDuration>,
     ) {
         if *result == Err(Halt::Crashed) {
             self.kill(program);
@@ -257,7 +257,7 @@ impl World {
             Ok(requeue) => {
                 failures.remove(key);
                 let asked = requeue.and_then(|pause| SignedDuration::try_from(pause).ok());
-                if news { Some(SOON) } else { asked }
+                look.or(asked)
             }
             Err(_) => {
                 let count = failures.entry(key.clone()).or_insert(0);
@@ -339,15 +339,21 @@ fn failures(all: &BTreeMap<ObjectRef, u32>, key: &ObjectRef) -> u32 {
     all.get(key).copied().unwrap_or_default()
 }
 
-fn call_cloud(world: &mut World, call: &CloudCall, fuse: &mut Fuse) -> (String, Result<bool, Halt>) {
+/// Returns a line for the trace, and the time until the result is looked at.
+fn call_cloud(
+    world: &mut World,
+    call: &CloudCall,
+    fuse: &mut Fuse,
+) -> (String, Result<Option<SignedDuration>, Halt>) {
     let now = world.now;
     let name = call.instance().to_owned();
     let Some(shell) = world.provisioner.as_mut() else {
-        return (String::new(), Ok(false));
+        return (String::new(), Ok(None));
     };
     let now = shell.steady(now);
-    let result = pools::carry_out(&mut shell.tracker, now, call, &mut world.cloud, fuse);
+    let result = shell.caller.carry_out(now, call, &mut world.cloud, fuse);
     let answer = shell
+        .caller
         .tracker
         .last_call(&name)
         .filter(|last| last.at == now && last.kind == call.kind());

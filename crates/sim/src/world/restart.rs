@@ -28,6 +28,7 @@ impl World {
             Program::Provisioner => {
                 self.provisioner = Some(Provisioner::start(
                     self.setup.provisioner.clone(),
+                    self.setup.limits.as_ref(),
                     &self.api,
                     self.now,
                     self.skew,

@@ -18,4 +18,5 @@ mod offerings;
 mod properties;
 mod quota;
 mod scenarios;
+mod throttled;
 mod walk;
