@@ -217,7 +217,11 @@ pub(crate) fn types() -> Cases {
             on(inference(), "p4d.24xlarge"),
             Refused("is not known in cloud azure"),
         ),
-        (on(inference(), "Standard_D8s_v5"), Refused("needs an NVIDIA GPU")),
+        (on(inference(), "Standard_D8s_v5"), Accepted),
+        (
+            on(preset("phi-4"), "Standard_D8s_v5"),
+            Refused("needs an NVIDIA GPU"),
+        ),
         (on(tuning(), "Standard_D8s_v5"), Refused("needs an NVIDIA GPU")),
         (
             on(tuning(), "Standard_D4s_v5"),

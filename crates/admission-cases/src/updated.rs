@@ -187,7 +187,7 @@ pub(crate) fn updated() -> Vec<Case> {
         (tune("/tuning/config", json!("c")), Accepted),
         (
             note("runtime", "native"),
-            Refused("is not served by the runtime native"),
+            Refused("computes on processors and would not use the GPUs"),
         ),
         (note("runtime", "vllm"), Accepted),
         (note("runtime", "tgi"), Refused("must be vllm or native")),

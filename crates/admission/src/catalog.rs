@@ -88,7 +88,7 @@ const RULES: &[Rule] = &[
     rule(
         "resource.instanceType",
         "!variables.isSizedAnew || variables.instanceType == '' || variables.isTypeKnown \
-         || ((variables.wanted == '' || variables.runsOnCpu) \
+         || ((variables.wanted == '' || variables.runsAnywhere) \
              && !variables.instanceType.lowerAscii().startsWith('standard_n') \
              && variables.instanceType.matches(variables.typeForm))",
         "'instance type ' + variables.instanceType + ' is not known in cloud ' + variables.data['cloud'] \

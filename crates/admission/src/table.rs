@@ -24,9 +24,8 @@
 //! | `vllm.SHORT`, `native.SHORT` | the longest context that fits each instance type, or 0 |
 //! | `best-vllm.SHORT`, `best-native.SHORT` | the cheapest nodes that hold the default context, as text |
 //! | `nodes.SHORT` | nodes for the default context with vLLM on each instance type, or 0 |
-//! | `toolkit.SHORT` | `true` if it needs the CUDA toolkit, which the image of the engine lacks |
 //! | `context.SHORT`, `memory.SHORT` | the model's maximum context; the least GiB of GPU memory on any type |
-//! | `cpu.SHORT`, `gated.SHORT`, `deprecated.SHORT` | `true` if it runs without a GPU; `true` if a hub asks for a token before the weights are downloaded; the reason why it is deprecated |
+//! | `toolkit.SHORT`, `cpu.SHORT`, `gated.SHORT`, `deprecated.SHORT` | `true` if it needs the CUDA toolkit, which the image of the engine lacks; `any` or `listed` if it runs without a GPU, on any type or on those of the table; `true` if a hub asks for a token before the weights are downloaded; the reason why it is deprecated |
 
 mod options;
 mod sizes;
@@ -211,7 +210,8 @@ fn entries(preset: &Preset, types: &[&InstanceType], options: &TableOptions) -> 
     add("runtimes", runtimes.join(","));
     add("context", preset.shape.max_context_tokens.to_string());
     if profile.cpu {
-        add("cpu", "true".to_owned());
+        let nodes = if preset.shape.is_small() { "any" } else { "listed" };
+        add("cpu", nodes.to_owned());
     }
     if profile.needs_cuda_toolkit && !engine.cuda_toolkit {
         add("toolkit", "true".to_owned());

@@ -1,8 +1,8 @@
 //! Limits on our requests to a cloud: budgets that mirror the service's, and a limit on concurrent writes.
 //!
 //! It is a value without a clock: the time is an argument, counted from any fixed instant. It never waits: a request over a
-//! limit fails at once, with the time at which it may be sent. Requests that wait for one budget get times of their own, as
-//! far apart as the budget grows, so they do not all wake for one of them. The codes `LocalRateLimit` and `LocalWriteGate`
+//! limit fails at once, with the time at which it may be sent. Requests that wait for one budget get times that are as far apart
+//! as the budget grows. The codes `LocalRateLimit` and `LocalWriteGate`
 //! distinguish these errors from the cloud's own.
 
 mod aimd;

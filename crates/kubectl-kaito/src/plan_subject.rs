@@ -118,7 +118,10 @@ fn of_workspace(document: &Value, documents: &[Value]) -> anyhow::Result<Subject
         context_tokens: context_tokens
             .transpose()?
             .or(config.context_tokens(Runtime::Vllm)),
-        settings: config.options,
+        settings: EngineOptions {
+            host: config.host,
+            ..config.options
+        },
         config: line,
         offerings: offerings::of(document).with_context(|| format!("Workspace {name}"))?,
         instance_type: document["resource"]["instanceType"]

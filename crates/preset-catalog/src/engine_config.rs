@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::estimate::EngineOptions;
+use crate::estimate::{EngineOptions, HostFormat};
 use crate::preset::{Preset, Runtime};
 
 pub use error::EngineConfigError;
@@ -48,6 +48,8 @@ pub struct EngineConfig {
     pub native: BTreeMap<String, String>,
     /// Effect of the flags of vLLM on the size.
     pub options: EngineOptions,
+    /// Numbers of the weights that the flags of our inference server ask for.
+    pub host: Option<HostFormat>,
     max_model_len: Option<u32>,
     native_context: Option<u32>,
 }
@@ -171,6 +173,10 @@ impl EngineConfig {
             self.native.insert(key.clone(), text);
         }
         let context = self.native.get("max-context-tokens");
+        self.host = self
+            .native
+            .get("dtype")
+            .and_then(|text| HostFormat::of_dtype(text));
         self.native_context = context.and_then(|tokens| tokens.parse().ok());
         Ok(())
     }

@@ -18,15 +18,21 @@
 
 mod division;
 mod gpu_node;
+mod host;
 mod memory;
+mod misfit;
 mod options;
 
 use crate::preset::{InferenceProfile, ModelShape, Preset};
 
 use division::{Division, Fixed};
-pub use gpu_node::GpuNode;
+pub(crate) use gpu_node::HOST_AVAILABLE_PERCENT;
+pub use gpu_node::{GpuNode, host_bytes};
+pub(crate) use host::HOST_ENGINE_BYTES;
+pub use host::{HostFit, HostFormat, host_fit};
 pub use memory::{EngineMemory, MemoryTerms};
 pub(crate) use memory::{cache_parts, gib};
+pub use misfit::Misfit;
 pub use options::{CacheFormat, EngineOptions, WeightsFormat};
 
 /// Default context, in tokens.
@@ -91,68 +97,11 @@ impl Placement {
     }
 }
 
-/// Reason why a model cannot run on an instance type.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Misfit {
-    /// The preset has no inference profile.
-    #[error("the preset cannot be served")]
-    NotServed,
-    /// The preset has no tuning profile.
-    #[error("the preset cannot be tuned")]
-    NotTunable,
-    /// The node has no NVIDIA GPU.
-    #[error("needs an NVIDIA GPU, but the node has none")]
-    NoGpu,
-    /// One GPU cannot hold engine and cache, even without weights.
-    #[error(
-        "one GPU needs {} GiB before any weights ({} GiB for the engine, {} GiB of KV cache for {context_tokens} \
-         tokens) and has {} GiB for use",
-        gib(.memory.overhead_bytes_per_gpu()),
-        gib(.memory.base_overhead_bytes_per_gpu),
-        gib(.memory.kv_cache_bytes_per_gpu),
-        gib(.memory.available_bytes_per_gpu)
-    )]
-    GpuTooSmall {
-        /// Requested context, in tokens.
-        context_tokens: u32,
-        /// Memory terms; no memory is left for weights.
-        memory: MemoryTerms,
-    },
-    /// The model cannot be divided further, because layers stay whole.
-    #[error(
-        "divided over as many GPUs as its layers allow ({parts}), the model still needs {} GiB of each, which has {} \
-         GiB for use",
-        gib(.memory.needed_bytes_per_gpu()),
-        gib(.memory.available_bytes_per_gpu)
-    )]
-    PartTooLarge {
-        /// Number of GPUs of the largest division.
-        parts: u32,
-        /// Memory terms of one of these GPUs.
-        memory: MemoryTerms,
-    },
-    /// The user set a division that does not fit.
-    #[error(
-        "does not fit with {}, on nodes of {gpus_per_node} GPUs: layers are shared only by GPUs of one node, which must \
-         divide the heads of the model",
-        division(*.tensor_parallel, *.pipeline_parallel)
-    )]
-    FixedDivision {
-        /// GPUs that share every layer, if set.
-        tensor_parallel: Option<u32>,
-        /// Stages of layers, if set.
-        pipeline_parallel: Option<u32>,
-        /// GPUs of one node.
-        gpus_per_node: u32,
-    },
-    /// The model needs several nodes, but cannot span nodes.
-    #[error("needs {min_gpus} GPUs, but one node has {gpus_per_node} and the model cannot span nodes")]
-    NotDistributed {
-        /// GPUs that the model's memory needs.
-        min_gpus: u32,
-        /// GPUs of one node.
-        gpus_per_node: u32,
-    },
+/// Returns true if the preset can be tuned on a node without a GPU: a larger one would take days.
+#[must_use]
+pub fn tunes_on_cpu(preset: &Preset) -> bool {
+    let runs = preset.inference.as_ref().is_some_and(|profile| profile.cpu);
+    runs && preset.tuning.is_some() && preset.shape.is_small()
 }
 
 /// Estimates the nodes for one replica of the model, even if it must not span nodes.
@@ -300,7 +249,7 @@ impl EstimateRequest<'_> {
 
 /// Places one replica of the preset, or one tuning job.
 ///
-/// A preset that runs on a CPU uses one node if the node has no GPU.
+/// A preset that runs on a CPU uses one node if the node has no GPU, and the memory of the node must hold it.
 ///
 /// ```
 /// use preset_catalog::Catalog;
@@ -308,7 +257,7 @@ impl EstimateRequest<'_> {
 ///
 /// let catalog = Catalog::embedded()?;
 /// let preset = catalog.find("phi-4").ok_or("unknown preset")?;
-/// let node = GpuNode { gpus: 1, memory_bytes_total: 80 << 30 };
+/// let node = GpuNode { gpus: 1, memory_bytes_total: 80 << 30, host_bytes: None };
 /// let placement = place(preset, node, Work::inference(2048))?;
 /// assert_eq!((placement.nodes, placement.gpus_per_node), (1, 1));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -332,9 +281,7 @@ pub fn place(preset: &Preset, node: GpuNode, work: Work) -> Result<Placement, Mi
 fn place_tuning(preset: &Preset, node: GpuNode) -> Result<Placement, Misfit> {
     match (&preset.tuning, node.gpus) {
         (None, _) => Err(Misfit::NotTunable),
-        (Some(_), 0) if preset.inference.as_ref().is_some_and(|profile| profile.cpu) => {
-            Ok(Placement::one_node(0))
-        }
+        (Some(_), 0) if tunes_on_cpu(preset) => Ok(Placement::one_node(0)),
         (Some(_), 0) => Err(Misfit::NoGpu),
         (Some(_), gpus) => Ok(Placement::one_node(gpus)),
     }
@@ -348,6 +295,7 @@ fn place_inference(
     options: &EngineOptions,
 ) -> Result<Placement, Misfit> {
     if profile.cpu && node.gpus == 0 {
+        host_fit(shape, node.host_bytes, context_tokens, options.host)?;
         return Ok(Placement::one_node(0));
     }
     let (engine, held) = (options.memory(), options.shape(shape));
@@ -363,11 +311,4 @@ fn place_inference(
         });
     }
     Ok(placement)
-}
-
-fn division(tensor: Option<u32>, stages: Option<u32>) -> String {
-    let tensor = tensor.map(|parts| format!("tensor-parallel-size {parts}"));
-    let stages = stages.map(|parts| format!("pipeline-parallel-size {parts}"));
-    let words: Vec<String> = tensor.into_iter().chain(stages).collect();
-    words.join(" and ")
 }

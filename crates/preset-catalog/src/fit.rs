@@ -6,7 +6,6 @@
 
 mod context;
 mod explain;
-mod host;
 mod rank;
 mod reason;
 mod remedies;
@@ -19,7 +18,6 @@ use instance_types::InstanceType;
 
 use crate::preset::Preset;
 
-pub use host::host_bytes;
 pub use reason::{Reason, Remedy};
 pub use replacement::{RetiredTypes, is_affordable, like_for_like};
 pub use report::{Candidate, Fit, FitOptions, FitOutcome, FitReport, Purpose, Unfit};
@@ -43,7 +41,7 @@ pub fn compare_instance_types(
         .iter()
         .map(|instance_type| candidate(request, instance_type, context_tokens))
         .collect();
-    candidates.sort_by(rank::order);
+    candidates.sort_by(|left, right| rank::order(preset, left, right));
     remedies::add_other_types(&mut candidates);
     FitReport {
         preset: preset.name.clone(),

@@ -19,7 +19,7 @@ pub use start::{Stage, StartHistory, StartSample};
 /// Estimates for one instance type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forecast {
-    /// Most tokens a second that one sequence can get; `None` without GPUs, or if their memory bandwidth is not known.
+    /// Most tokens a second that one sequence can get; `None` if the memory bandwidth is not known.
     pub tokens_per_second: Option<Estimate>,
     /// Sequences of the planned context whose caches fit at once; `None` if the memory is not known.
     pub sequences: Option<Estimate>,

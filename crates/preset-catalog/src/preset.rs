@@ -39,6 +39,17 @@ pub struct Preset {
     pub tuning: Option<TuningProfile>,
 }
 
+/// Weights of the largest small preset, in bytes.
+const SMALL_BYTES: u64 = 3 << 30;
+
+impl ModelShape {
+    /// Returns true if the weights are at most 3 GiB: any node holds them, and processors read them fast.
+    #[must_use]
+    pub const fn is_small(&self) -> bool {
+        self.weights_bytes <= SMALL_BYTES
+    }
+}
+
 /// Properties of a model for sizing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelShape {

@@ -211,10 +211,11 @@ impl Reader<'_> {
                 needed: detail.needed,
                 allowed: detail.allowed,
             },
-            Detail::HostMemoryTooSmall(detail) => Reason::HostMemoryTooSmall {
+            Detail::HostMemoryTooSmall(detail) => Misfit::HostMemoryTooSmall {
                 needed_bytes: detail.needed_bytes,
                 available_bytes: detail.available_bytes,
-            },
+            }
+            .into(),
             Detail::ComputeCapabilityTooLow(detail) => Reason::ComputeCapabilityTooLow {
                 needed: self.capability(detail.needed)?,
                 available: self.capability(detail.available)?,

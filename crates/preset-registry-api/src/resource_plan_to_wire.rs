@@ -173,13 +173,6 @@ impl From<&Reason> for v1::Reason {
                 needed: *needed,
                 allowed: *allowed,
             }),
-            Reason::HostMemoryTooSmall {
-                needed_bytes,
-                available_bytes,
-            } => Detail::HostMemoryTooSmall(reason::HostMemoryTooSmall {
-                needed_bytes: *needed_bytes,
-                available_bytes: *available_bytes,
-            }),
             Reason::NoCudaToolkit => Detail::NoCudaToolkit(reason::NoCudaToolkit {}),
             Reason::Unsupported { why } => Detail::Unsupported(reason::Unsupported { why: why.clone() }),
             Reason::Retired { since } => Detail::Retired(reason::Retired { since: since.clone() }),
@@ -237,6 +230,13 @@ fn misfit_detail(misfit: &Misfit) -> Detail {
         } => Detail::NotDistributed(reason::NotDistributed {
             min_gpus: *min_gpus,
             gpus_per_node: *gpus_per_node,
+        }),
+        Misfit::HostMemoryTooSmall {
+            needed_bytes,
+            available_bytes,
+        } => Detail::HostMemoryTooSmall(reason::HostMemoryTooSmall {
+            needed_bytes: *needed_bytes,
+            available_bytes: *available_bytes,
         }),
     }
 }

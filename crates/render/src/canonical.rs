@@ -95,16 +95,33 @@ fn rewrite(amount: &mut Quantity) {
 /// <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>.
 #[must_use]
 pub fn quantity(text: &str) -> Option<String> {
-    let end = text
-        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
-        .unwrap_or(text.len());
-    let (number, suffix) = text.split_at(end);
-    let thousandths = thousandths(number)?;
+    let (thousandths, suffix) = parts(text)?;
     match suffix.strip_suffix('i') {
         Some(prefix) => binary(thousandths.checked_mul(1024_u128.pow(power(prefix)?))?),
         None if suffix == "m" => decimal(thousandths.div_ceil(1000)),
         None => decimal(thousandths.checked_mul(1000_u128.pow(power(suffix)?))?),
     }
+}
+
+/// Reads a quantity of bytes, rounded down. `None` where [`quantity`] has none, and above 2⁶⁴.
+#[must_use]
+pub fn bytes(text: &str) -> Option<u64> {
+    let (thousandths, suffix) = parts(text)?;
+    let factor = match suffix.strip_suffix('i') {
+        Some(prefix) => 1024_u128.pow(power(prefix)?),
+        None if suffix == "m" => return u64::try_from(thousandths / 1_000_000).ok(),
+        None => 1000_u128.pow(power(suffix)?),
+    };
+    u64::try_from(thousandths.checked_mul(factor)? / 1000).ok()
+}
+
+/// Thousandths of the number, and the suffix.
+fn parts(text: &str) -> Option<(u128, &str)> {
+    let end = text
+        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
+        .unwrap_or(text.len());
+    let (number, suffix) = text.split_at(end);
+    Some((thousandths(number)?, suffix))
 }
 
 fn power(prefix: &str) -> Option<u32> {

@@ -3,12 +3,14 @@
 use instance_types::{ComputeCapability, InstanceType};
 use preset_catalog::estimate::GpuNode;
 
+use crate::canonical;
+
 /// The hardware of each node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hardware {
     /// The cloud's instance type; empty for the user's own nodes.
     pub instance_type: String,
-    /// NVIDIA GPUs and their memory.
+    /// NVIDIA GPUs, their memory, and the memory of the node.
     pub gpu: GpuNode,
     /// True if the node has an accelerator of any vendor.
     pub accelerated: bool,
@@ -32,6 +34,17 @@ impl Hardware {
             compute_capability: None,
             bfloat16: true,
         }
+    }
+
+    /// Returns the hardware for a container that may use this much memory; `None` is all that the node has.
+    #[must_use]
+    pub fn with_memory_limit(mut self, limit: Option<&str>) -> Self {
+        let limit = limit.and_then(canonical::bytes);
+        let available = self.gpu.host_bytes;
+        self.gpu.host_bytes = limit
+            .map(|limit| available.map_or(limit, |bytes| bytes.min(limit)))
+            .or(available);
+        self
     }
 }
 

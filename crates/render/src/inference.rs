@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use kaito_api::{PresetOptions, Workspace};
-use preset_catalog::estimate::Placement;
+use preset_catalog::estimate::{HostFit, Placement};
 use preset_catalog::{InferenceProfile, Preset, Runtime};
 
 use crate::adapter::Adapter;
@@ -25,6 +25,8 @@ pub struct Inference<'a> {
     pub engine: Runtime,
     /// Nodes and GPUs.
     pub placement: Placement,
+    /// Memory of the model on a node without a GPU; `None` with the GPU engine.
+    pub host: Option<HostFit>,
     /// Hardware of each node.
     pub hardware: &'a Hardware,
     /// Longest context, in tokens; `None` leaves it to the engine.

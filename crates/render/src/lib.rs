@@ -43,7 +43,7 @@ mod workload;
 
 pub use adapter::Adapter;
 pub use artifact::Payload;
-pub use canonical::quantity;
+pub use canonical::{bytes, quantity};
 pub use claim::{ClaimRequest, NodeClaimOptions, machine, node_claim};
 pub use downloads::Downloads;
 pub use hardware::Hardware;

@@ -13,9 +13,11 @@
 //! | `--cors-origin` | origin whose web pages may use the API; repeated |
 //! | `--stall-seconds` | time without a token after which the engine counts as hung |
 //! | `--adapter-strength=NAME=NUMBER` | merge strength of an adapter; repeated |
+//! | `--dtype` | numbers of the weights, if the node's memory does not hold those of the files |
 //! | the others | the section `native` of the user's `inference_config.yaml` |
 
 use k8s_openapi::api::core::v1::Container;
+use preset_catalog::estimate::HostFormat;
 
 use crate::inference::Inference;
 use crate::serving::AdapterMode;
@@ -68,6 +70,12 @@ fn arguments(inference: &Inference<'_>) -> Vec<String> {
         if !args.iter().any(|arg| arg.starts_with(&flag)) {
             args.push(format!("{flag}{}", pod::escape(value)));
         }
+    }
+    let format = inference.host.map(|host| host.format);
+    if let Some(format) = format.filter(|format| *format != HostFormat::Published)
+        && !args.iter().any(|arg| arg.starts_with("--dtype="))
+    {
+        args.push(format!("--dtype={}", format.dtype()));
     }
     args
 }

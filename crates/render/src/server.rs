@@ -40,7 +40,9 @@ const OWN_MEMORY: u64 = 512 << 20;
 fn resources(inference: &Inference<'_>) -> Option<ResourceRequirements> {
     let serving = inference.serving;
     let is_own = inference.engine == Runtime::Native;
-    let weights = inference.preset.shape.weights_bytes.saturating_add(OWN_MEMORY);
+    let published = inference.preset.shape.weights_bytes;
+    let weights = inference.host.map_or(published, |host| host.weights_bytes);
+    let weights = weights.saturating_add(OWN_MEMORY);
     let own_memory = || format!("{}Mi", weights.div_ceil(1 << 20));
     let own_memory = is_own.then(own_memory).as_deref().and_then(canonical::quantity);
     let cpu = serving.cpu.clone().or_else(|| is_own.then(|| "500m".to_owned()));

@@ -130,7 +130,7 @@ pub struct Cloud {
     pools: BTreeMap<String, Pool>,
     operations: BTreeMap<String, OperationStatus>,
     events: Vec<MachineEvent>,
-    /// What existed after each change.
+    /// Instances after each change.
     history: Vec<(Timestamp, Vec<Arc<Instance>>)>,
     requests: Vec<(Timestamp, String)>,
     late: Vec<(Timestamp, LaunchSpec)>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kaito_api::TuningSpec;
-use preset_catalog::estimate::Placement;
+use preset_catalog::estimate::{HostFit, Placement};
 use preset_catalog::{InferenceProfile, Preset, Runtime, TuningMethod, TuningProfile};
 use render::{Adapter, Hardware, Serving, Tuner, TuningInput, TuningOutput};
 
@@ -61,6 +61,8 @@ pub(crate) struct DesiredInference<'a> {
     pub(crate) profile: &'a InferenceProfile,
     pub(crate) engine: Runtime,
     pub(crate) placement: Placement,
+    /// Memory of the model on a node without a GPU; `None` with the GPU engine.
+    pub(crate) host: Option<HostFit>,
     /// Longest context, in tokens; `None` leaves it to the engine.
     pub(crate) max_context: Option<u32>,
     /// Flags of the engine that the user sets.

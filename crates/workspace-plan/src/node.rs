@@ -12,6 +12,12 @@ pub(crate) fn known(context: &PlanContext<'_>, instance_type: &str) -> Option<Ha
     context.instance_type(instance_type).map(Hardware::from)
 }
 
+/// Memory that pods may use on the Node, in bytes; `None` if it does not say so.
+pub(crate) fn allocatable_memory(node: &Node) -> Option<u64> {
+    let all = node.status.as_ref()?.allocatable.as_ref()?;
+    render::bytes(&all.get("memory")?.0)
+}
+
 /// Name of the Node.
 pub(crate) fn name(node: &Node) -> &str {
     metadata::name(&node.metadata)

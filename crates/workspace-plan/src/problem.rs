@@ -45,7 +45,8 @@ impl Problem {
             | Misfit::GpuTooSmall { .. }
             | Misfit::PartTooLarge { .. }
             | Misfit::FixedDivision { .. }
-            | Misfit::NotDistributed { .. } => WorkspaceReason::ModelDoesNotFit,
+            | Misfit::NotDistributed { .. }
+            | Misfit::HostMemoryTooSmall { .. } => WorkspaceReason::ModelDoesNotFit,
         };
         let on = if hardware.instance_type.is_empty() {
             "the nodes"

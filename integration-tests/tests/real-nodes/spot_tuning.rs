@@ -23,7 +23,7 @@ const NAME: &str = "spot";
 /// Milliseconds from the notice to the end of the machine.
 const NOTICE: u64 = 20_000;
 /// Steps of the whole run: far more than the cloud lets it do at once.
-const STEPS: u32 = 60;
+const STEPS: u32 = 40;
 
 /// Steps on weights of four bits, with a checkpoint after every fourth.
 fn config() -> String {
@@ -206,7 +206,7 @@ async fn a_tuning_on_spot_capacity_continues_on_the_next_node_and_pushes_its_res
 
     let message = system
         .env
-        .eventually("a digest in the status", LIMIT, async || {
+        .eventually("a digest in the status", 2 * LIMIT, async || {
             let status = workspaces.get(NAME).await?.status.unwrap_or_default();
             let conditions = status.conditions.into_iter();
             let messages: Vec<String> = conditions.map(|found| found.message).collect();

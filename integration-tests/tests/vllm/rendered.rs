@@ -165,6 +165,7 @@ fn workload(preset: &Preset, instance_type: &InstanceType, placement: Placement)
         profile: preset.inference.as_ref().unwrap(),
         engine: Runtime::Vllm,
         placement,
+        host: None,
         hardware: &hardware,
         max_context: None,
         user_flags: Default::default(),

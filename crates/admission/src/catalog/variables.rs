@@ -63,7 +63,15 @@ pub(crate) const VARIABLES: &[Variable] = &[
         "('runtimes.' + variables.preset) in variables.data \
          ? variables.data['runtimes.' + variables.preset].split(',') : []",
     ),
-    variable("runsOnCpu", "('cpu.' + variables.preset) in variables.data"),
+    // Small models only are tuned there, and run on types whose memory is not known.
+    variable(
+        "runsAnywhere",
+        "('cpu.' + variables.preset) in variables.data && variables.data['cpu.' + variables.preset] == 'any'",
+    ),
+    variable(
+        "runsOnCpu",
+        "variables.runsAnywhere || !variables.isTuning && ('cpu.' + variables.preset) in variables.data",
+    ),
     variable(
         "methods",
         "('tuning.' + variables.preset) in variables.data \
@@ -173,7 +181,7 @@ pub(crate) const VARIABLES: &[Variable] = &[
     variable(
         "rungProblems",
         "variables.rungs.map(t, variables.rungGpus[variables.rungs.indexOf(t)] < 0 \
-         && !((variables.wanted == '' || variables.runsOnCpu) && !t.lowerAscii().startsWith('standard_n') \
+         && !((variables.wanted == '' || variables.runsAnywhere) && !t.lowerAscii().startsWith('standard_n') \
               && t.matches(variables.typeForm)) \
          ? 'it is not known in cloud ' + variables.data['cloud'] \
          : (variables.wanted != '' && ('unsupported.' + t.lowerAscii()) in variables.data \

@@ -8,6 +8,7 @@ use super::panels::{Int4Block, Int8Block, NIBBLE_WORDS, ROWS, WORDS};
 use super::product::{Multiply, Product, TileKernel};
 
 /// Tile sizes with 32 vector registers, and with 16.
+#[cfg(target_arch = "x86_64")]
 const WIDE: &[usize] = &[8, 4, 2, 1];
 const NARROW: &[usize] = &[4, 2, 1];
 

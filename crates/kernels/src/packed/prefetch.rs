@@ -1,9 +1,10 @@
 //! Prefetching of weights.
 
 /// Bytes between the weights in use and those that are prefetched: twice what a core reads during the latency of memory.
+#[cfg(target_arch = "x86_64")]
 const AHEAD: usize = 4096;
 
-/// Prefetches the step of a stream that is [`AHEAD`] bytes after step `at`. Has no effect on other processors.
+/// Prefetches the step of a stream that is `AHEAD` bytes after step `at`. Has no effect on other processors.
 #[inline(always)]
 pub(super) fn prefetch<T>(stream: &[T], at: usize) {
     #[cfg(target_arch = "x86_64")]

@@ -164,11 +164,12 @@ fn all_suggest_the_same_names_in_one_order() {
 fn a_refusal_says_what_would_work() {
     let linter = Linter::new(settings()).unwrap();
     let remedy = |object: &Value| linter.create(object).remove(0).remedy;
-    let wrong = admission_cases::with(
+    let large = admission_cases::with(
         admission_cases::inference(),
-        "/resource/instanceType",
-        json!("Standard_D8s_v5"),
+        "/inference/preset/name",
+        json!("phi-4"),
     );
+    let wrong = admission_cases::with(large, "/resource/instanceType", json!("Standard_D8s_v5"));
     assert!(
         remedy(&wrong)
             .unwrap()
@@ -285,7 +286,7 @@ fn an_instance_type_that_is_set_late_is_looked_at() {
     assert_eq!(linter.update(&stored, &set("Standard_NC24ads_A100_v4")), []);
     for (name, part) in [
         ("anything", "is not known in cloud azure"),
-        ("Standard_D8s_v5", "needs an NVIDIA GPU"),
+        ("Standard_NC4as_T4_v3", "compute capability"),
         ("", "must be set"),
     ] {
         let found = linter.update(&stored, &set(name));

@@ -58,6 +58,7 @@ pub(super) fn options(
         tensor_parallel: parts("tensor-parallel-size")?,
         pipeline_parallel: parts("pipeline-parallel-size")?,
         offload_bytes_per_gpu: offload_bytes,
+        host: None,
     };
     Ok((options, max_model_len))
 }

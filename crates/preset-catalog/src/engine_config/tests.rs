@@ -212,6 +212,7 @@ fn sizes_are_read() {
         tensor_parallel: Some(2),
         pipeline_parallel: Some(3),
         offload_bytes_per_gpu: 3 << 29,
+        host: None,
     };
     assert_eq!(found, expected);
     assert_eq!(

@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::preset::ModelShape;
 
+use super::host::HostFormat;
 use super::memory::{EngineMemory, gib, saturate};
 
 /// Share of the published weights that bitsandbytes keeps, in percent. Layers shrink to about 28 %; embeddings stay, and are
@@ -26,6 +27,8 @@ pub struct EngineOptions {
     pub pipeline_parallel: Option<u32>,
     /// Bytes of the weights of each GPU that stay in the node's memory.
     pub offload_bytes_per_gpu: u64,
+    /// Numbers of the weights on a node without a GPU; `None` for the best ones that fit.
+    pub host: Option<HostFormat>,
 }
 
 /// Numbers of the KV cache.
@@ -59,6 +62,7 @@ impl EngineOptions {
         tensor_parallel: None,
         pipeline_parallel: None,
         offload_bytes_per_gpu: 0,
+        host: None,
     };
 
     /// Returns the model as the engine holds it in memory.

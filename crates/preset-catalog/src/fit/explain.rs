@@ -6,12 +6,12 @@ use std::fmt::Write as _;
 
 use instance_types::InstanceType;
 
-use crate::estimate::{EngineMemory, EngineOptions, Placement, WeightsFormat, cache_parts, gib};
+use crate::estimate::{
+    EngineMemory, EngineOptions, GpuNode, HOST_AVAILABLE_PERCENT, HOST_ENGINE_BYTES, HostFit, HostFormat,
+    Placement, WeightsFormat, cache_parts, gib, host_fit,
+};
 use crate::preset::{AttentionKind, HybridCache, ModelShape};
 
-use super::host::{
-    HOST_AVAILABLE_PERCENT, HOST_ENGINE_BYTES, HOST_WIDENING, host_bytes, host_need, host_parts,
-};
 use super::term::{Term, TermKind};
 use super::verdict::FitRequest;
 
@@ -29,7 +29,7 @@ pub(super) fn terms(
     if !request.is_inference() {
         Vec::new()
     } else if placement.gpus_per_node == 0 {
-        on_host(shape, instance_type, context_tokens)
+        on_host(request, instance_type, context_tokens)
     } else {
         let settings = &request.options.settings;
         on_gpu(&settings.shape(shape), settings, context_tokens, placement)
@@ -216,8 +216,13 @@ fn push_heads(text: &mut String, shape: &ModelShape, tensor: u32) {
     }
 }
 
-fn on_host(shape: &ModelShape, instance_type: &InstanceType, context_tokens: u32) -> Vec<Term> {
-    let [weights, cache] = host_parts(shape, context_tokens);
+fn on_host(request: FitRequest<'_>, instance_type: &InstanceType, context_tokens: u32) -> Vec<Term> {
+    let shape = &request.preset.shape;
+    let available = GpuNode::from(instance_type).host_bytes;
+    let asked = request.options.settings.host;
+    let Ok(fit) = host_fit(shape, available, context_tokens, asked) else {
+        return Vec::new();
+    };
     let term = |kind, bytes, formula: String| Term {
         kind,
         bytes,
@@ -227,11 +232,8 @@ fn on_host(shape: &ModelShape, instance_type: &InstanceType, context_tokens: u32
     let mut terms = vec![
         term(
             TermKind::Weights,
-            weights,
-            format!(
-                "{} GiB of weight files x {HOST_WIDENING}: computed in 32-bit numbers",
-                gib(shape.weights_bytes)
-            ),
+            fit.weights_bytes,
+            host_weights_formula(shape, &fit),
         ),
         term(
             TermKind::Engine,
@@ -240,28 +242,44 @@ fn on_host(shape: &ModelShape, instance_type: &InstanceType, context_tokens: u32
         ),
         term(
             TermKind::KvCache,
-            cache,
+            fit.cache_bytes,
             format!(
-                "{context_tokens} tokens x {} bytes per token x {HOST_WIDENING}",
-                shape.kv_bytes_per_token
+                "{context_tokens} tokens x {} bytes per token{}",
+                shape.kv_bytes_per_token,
+                if fit.format == HostFormat::Float32 {
+                    " x 2, in 32 bits"
+                } else {
+                    ""
+                }
             ),
         ),
     ];
-    if let (Some(available), Some(total)) = (host_bytes(instance_type), instance_type.memory_gib) {
+    if let (Some(available), Some(total)) = (available, instance_type.memory_gib) {
         let total = u64::from(total) << 30;
         let reserved = format!(
             "{} GiB of the node less the {HOST_AVAILABLE_PERCENT} % that pods may use",
             gib(total)
         );
         terms.insert(0, term(TermKind::Reserved, total - available, reserved));
-        let left = available.saturating_sub(host_need(shape, context_tokens));
         terms.push(term(
             TermKind::Headroom,
-            left,
+            available.saturating_sub(fit.needed_bytes()),
             "the rest, for more sequences".to_owned(),
         ));
     }
     terms
+}
+
+fn host_weights_formula(shape: &ModelShape, fit: &HostFit) -> String {
+    let files = format!("{} GiB of weight files", gib(shape.weights_bytes));
+    let percent = fit.format.weights_percent();
+    let how = match fit.format {
+        HostFormat::Published => return files,
+        HostFormat::Float32 => "in 32 bits",
+        HostFormat::EightBit => "rounded to 8 bits",
+        HostFormat::FourBit => "rounded to 4 bits, with embeddings in 8",
+    };
+    format!("{files} x {percent} %: {how}")
 }
 
 // Writes to a String never fail.

@@ -2,7 +2,7 @@
 
 use instance_types::ComputeCapability;
 
-use crate::estimate::{Misfit, gib};
+use crate::estimate::Misfit;
 
 /// One reason why a preset does not fit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,18 +48,6 @@ pub enum Reason {
         needed: u32,
         /// Allowed nodes.
         allowed: u32,
-    },
-    /// The node has too little memory to run it on the CPU.
-    #[error(
-        "needs {} GiB of the node's memory, but {} GiB are available",
-        gib(*.needed_bytes),
-        gib(*.available_bytes)
-    )]
-    HostMemoryTooSmall {
-        /// Needed bytes.
-        needed_bytes: u64,
-        /// Available bytes.
-        available_bytes: u64,
     },
 }
 

@@ -40,8 +40,7 @@ pub struct FitReport {
     pub purpose: Purpose,
     /// Context that must fit, in tokens.
     pub context_tokens: u32,
-    /// One candidate per instance type, ranked by fit, price of all nodes (unknown last), number of nodes, headroom
-    /// and name.
+    /// One candidate per instance type, ranked as `docs/estimator.md` says.
     pub candidates: Vec<Candidate>,
 }
 

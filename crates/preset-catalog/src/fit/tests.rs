@@ -6,7 +6,8 @@ use proptest::sample::{Index, subsequence};
 
 use super::*;
 use crate::estimate::{
-    CacheFormat, DEFAULT_CONTEXT_TOKENS, EngineOptions, GpuNode, Misfit, WeightsFormat, Work, place,
+    CacheFormat, DEFAULT_CONTEXT_TOKENS, EngineOptions, GpuNode, HostFormat, Misfit, WeightsFormat, Work,
+    place,
 };
 use crate::{Catalog, EngineImage, Preset};
 
@@ -247,7 +248,10 @@ fn without_a_gpu_the_memory_of_the_node_counts() {
         panic!("2.05 GiB cannot fit 1 GiB");
     };
     assert!(
-        matches!(unfit.reasons[..], [Reason::HostMemoryTooSmall { .. }]),
+        matches!(
+            unfit.reasons[..],
+            [Reason::Misfit(Misfit::HostMemoryTooSmall { .. })]
+        ),
         "{unfit:?}"
     );
     assert_eq!(unfit.remedies, []);
@@ -264,21 +268,66 @@ fn without_a_gpu_the_memory_of_the_node_counts() {
 }
 
 #[test]
-fn presets_for_the_cpu_fit_eight_gib() {
-    let mut host = azure("Standard_D8s_v5").clone();
-    host.memory_gib = Some(8);
+fn presets_for_processors_fit_nodes_that_are_common() {
     let cpu = |preset: &&Preset| preset.inference.as_ref().is_some_and(|inference| inference.cpu);
     let presets: Vec<_> = Catalog::embedded().unwrap().iter().filter(cpu).collect();
-    assert_eq!(presets.len(), 3);
+    assert_eq!(presets.len(), 12);
     for preset in presets {
-        let plan = compare_instance_types(
-            preset,
-            &[&host],
-            preset.shape.max_context_tokens,
-            &FitOptions::default(),
-        );
+        let (gib, context) = match preset.shape.is_small() {
+            true => (8, preset.shape.max_context_tokens),
+            false => (16, 4096),
+        };
+        let mut host = azure("Standard_D8s_v5").clone();
+        host.memory_gib = Some(gib);
+        let plan = compare_instance_types(preset, &[&host], context, &FitOptions::default());
         assert!(plan.best().is_some(), "{}: {plan:?}", preset.name);
     }
+}
+
+#[test]
+fn weights_are_rounded_to_the_bits_that_the_node_holds() {
+    let weights = |gib: u32, host: Option<HostFormat>| {
+        let mut node = azure("Standard_D8s_v5").clone();
+        node.memory_gib = Some(gib);
+        let settings = EngineOptions {
+            host,
+            ..EngineOptions::DEFAULT
+        };
+        let options = FitOptions {
+            settings,
+            ..FitOptions::default()
+        };
+        let plan = compare_instance_types(preset("llama-3.1-8b-instruct"), &[&node], 2048, &options);
+        let (_, fit) = plan.best()?;
+        let of_weights = |term: &&Term| term.kind == TermKind::Weights;
+        Some(fit.explanation.iter().find(of_weights)?.formula.clone())
+    };
+    // 14.96 GiB of weights, 0.25 GiB of cache and half a GiB; three quarters of the node.
+    let of = |formula: &str| Some(format!("14.96 GiB of weight files{formula}"));
+    assert_eq!(weights(32, Some(HostFormat::Published)), of(""));
+    assert_eq!(weights(16, None), of(" x 54 %: rounded to 8 bits"));
+    assert_eq!(
+        weights(10, None),
+        of(" x 37 %: rounded to 4 bits, with embeddings in 8")
+    );
+    assert_eq!(weights(8, None), None);
+    assert_eq!(weights(16, Some(HostFormat::Published)), None);
+    assert_eq!(
+        weights(32, Some(HostFormat::FourBit)),
+        of(" x 37 %: rounded to 4 bits, with embeddings in 8")
+    );
+    assert_eq!(weights(64, Some(HostFormat::Float32)), of(" x 200 %: in 32 bits"));
+}
+
+#[test]
+fn a_cheap_node_without_gpus_is_first_for_small_presets_only() {
+    let types = ["Standard_D16s_v5", A100];
+    let first = |name: &str| {
+        let report = plan(name, &types, 2048, FitOptions::default());
+        report.best().unwrap().0.name.clone()
+    };
+    assert_eq!(first("smollm2-135m-instruct"), "Standard_D16s_v5");
+    assert_eq!(first("llama-3.1-8b-instruct"), A100);
 }
 
 #[test]
@@ -492,6 +541,7 @@ fn any_settings() -> impl Strategy<Value = EngineOptions> {
             tensor_parallel,
             pipeline_parallel,
             offload_bytes_per_gpu: gib << 30,
+            host: None,
         },
     );
     prop_oneof![Just(EngineOptions::DEFAULT), settings]
@@ -533,8 +583,8 @@ proptest! {
         prop_assert_eq!(&plan, &compare_instance_types(preset, &reversed, context, &options));
         // A total order: each pair of neighbours is in order, and no two are equal.
         for pair in plan.candidates.windows(2) {
-            prop_assert!(rank::order(&pair[0], &pair[1]).is_lt());
-            prop_assert!(rank::order(&pair[1], &pair[0]).is_gt());
+            prop_assert!(rank::order(preset, &pair[0], &pair[1]).is_lt());
+            prop_assert!(rank::order(preset, &pair[1], &pair[0]).is_gt());
         }
     }
 

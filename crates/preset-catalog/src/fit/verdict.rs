@@ -4,10 +4,9 @@
 
 use instance_types::InstanceType;
 
-use crate::estimate::{GpuNode, Placement, Work, place};
+use crate::estimate::{GpuNode, Misfit, Placement, Work, host_bytes, place};
 use crate::preset::Preset;
 
-use super::host;
 use super::reason::Reason;
 use super::report::{FitOptions, Purpose};
 
@@ -40,7 +39,6 @@ impl FitRequest<'_> {
         match placed {
             Ok(placement) => {
                 reasons.extend(self.too_many_nodes(&placement));
-                reasons.extend(self.host_too_small(instance_type, context_tokens, &placement));
                 reasons.extend(self.offloads_too_much(instance_type, &placement));
                 if reasons.is_empty() {
                     Ok(placement)
@@ -103,30 +101,12 @@ impl FitRequest<'_> {
         if placement.gpus_per_node == 0 || !self.is_inference() {
             return None;
         }
-        let available_bytes = host::host_bytes(instance_type)?;
+        let available_bytes = host_bytes(instance_type)?;
         let needed_bytes = self.options.settings.offload_bytes(placement.gpus_per_node);
-        (needed_bytes > available_bytes).then_some(Reason::HostMemoryTooSmall {
+        (needed_bytes > available_bytes).then_some(Reason::Misfit(Misfit::HostMemoryTooSmall {
             needed_bytes,
             available_bytes,
-        })
-    }
-
-    /// On the CPU the node's memory replaces the GPU's.
-    fn host_too_small(
-        self,
-        instance_type: &InstanceType,
-        context_tokens: u32,
-        placement: &Placement,
-    ) -> Option<Reason> {
-        if placement.gpus_per_node > 0 || !self.is_inference() {
-            return None;
-        }
-        let available_bytes = host::host_bytes(instance_type)?;
-        let needed_bytes = host::host_need(&self.preset.shape, context_tokens);
-        (needed_bytes > available_bytes).then_some(Reason::HostMemoryTooSmall {
-            needed_bytes,
-            available_bytes,
-        })
+        }))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Speed of one sequence, and the number of sequences at once.
 //!
-//! For each token of one sequence, a GPU reads the active weights and the cache of the sequence, and does little arithmetic. So its memory bandwidth bounds the speed. No engine reaches the bound; speculative decoding may pass it.
+//! For each token of one sequence, a GPU or processor reads the active weights and the cache of the sequence, and does little
+//! arithmetic. So its memory bandwidth bounds the speed. No engine reaches the bound; speculative decoding may pass it.
 
 use instance_types::InstanceType;
 
@@ -21,7 +22,10 @@ pub(super) fn tokens_per_second(
     settings: &EngineOptions,
 ) -> Option<Estimate> {
     let placement = &fit.placement;
-    if placement.gpus_per_node == 0 || settings.offload_bytes_per_gpu > 0 {
+    if placement.gpus_per_node == 0 {
+        return of_processors(instance_type, fit);
+    }
+    if settings.offload_bytes_per_gpu > 0 {
         return None;
     }
     let gb_per_second = instance_type.gpu_gb_per_second()?;
@@ -44,6 +48,31 @@ pub(super) fn tokens_per_second(
         value: u64::try_from(value).unwrap_or(u64::MAX).max(1),
         formula: format!(
             "at most: {gb_per_second} GB/s of a GPU ÷ ({weights} GiB of weights{gpus} + {cache} GiB of KV cache) for each token"
+        ),
+        source: OURS.into(),
+    })
+}
+
+/// Memory bandwidth of a vCPU in GB a second: a fair share of a server with eight channels of DDR4 and 64 threads.
+const GB_PER_SECOND_OF_A_VCPU: u64 = 3;
+
+/// Our own engine reads all weights and the cache for each token too.
+fn of_processors(instance_type: &InstanceType, fit: &Fit) -> Option<Estimate> {
+    let bytes = |kind| {
+        let term = fit.explanation.iter().find(|term| term.kind == kind)?;
+        Some(term.bytes)
+    };
+    let (weights, cache) = (bytes(TermKind::Weights)?, bytes(TermKind::KvCache)?);
+    let vcpus = instance_type.vcpus?;
+    let gb_per_second = u64::from(vcpus).saturating_mul(GB_PER_SECOND_OF_A_VCPU);
+    let read = u128::from(weights.saturating_add(cache)).max(1);
+    let value = u128::from(gb_per_second) * BYTES_OF_GB / read;
+    Some(Estimate {
+        value: u64::try_from(value).unwrap_or(u64::MAX).max(1),
+        formula: format!(
+            "at most: {vcpus} vCPUs x {GB_PER_SECOND_OF_A_VCPU} GB/s ÷ ({} GiB of weights + {} GiB of KV cache) for each token",
+            gib(weights),
+            gib(cache)
         ),
         source: OURS.into(),
     })

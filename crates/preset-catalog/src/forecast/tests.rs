@@ -4,6 +4,7 @@ use instance_types::Cloud;
 
 use super::*;
 use crate::Catalog;
+use crate::estimate::HostFormat;
 use crate::fit::{FitOptions, compare_instance_types};
 
 fn of(preset: &str, instance_type: &str, settings: EngineOptions, history: &StartHistory) -> Forecast {
@@ -41,6 +42,25 @@ fn bandwidth_bounds_one_stream() {
     assert_eq!(
         estimate.formula,
         "at most: 1935 GB/s of a GPU ÷ (27.31 GiB of weights + 0.39 GiB of KV cache) for each token"
+    );
+}
+
+/// 16 x 3 GB/s ÷ (14.96 GiB x 54 % + 2048 x 131072 bytes) = 5.4.
+#[test]
+fn processors_read_as_little_as_the_rounded_weights_are() {
+    assert_eq!(speed("llama-3.1-8b-instruct", "Standard_D16s_v5"), 5);
+    assert_eq!(speed("phi-4-mini-instruct", "Standard_D16s_v5"), 10);
+    let four_bits = EngineOptions {
+        host: Some(HostFormat::FourBit),
+        ..EngineOptions::DEFAULT
+    };
+    let none = StartHistory::default();
+    let fast = of("llama-3.1-8b-instruct", "Standard_D16s_v5", four_bits, &none);
+    let estimate = fast.tokens_per_second.unwrap();
+    assert_eq!(estimate.value, 7);
+    assert_eq!(
+        estimate.formula,
+        "at most: 16 vCPUs x 3 GB/s ÷ (5.54 GiB of weights + 0.25 GiB of KV cache) for each token"
     );
 }
 
@@ -100,9 +120,8 @@ fn headroom_holds_sequences() {
 }
 
 #[test]
-fn a_processor_has_no_speed() {
+fn a_start_without_a_gpu_needs_no_driver() {
     let forecast = default("smollm2-135m-instruct", "Standard_D8s_v5");
-    assert_eq!(forecast.tokens_per_second, None);
     assert_eq!(seconds(&forecast), [180, 2, 1, 6]);
 }
 

@@ -59,6 +59,7 @@ fn any_node() -> impl Strategy<Value = GpuNode> {
     (1u32..=16, 1..200 * GIB).prop_map(|(gpus, each)| GpuNode {
         gpus,
         memory_bytes_total: u64::from(gpus) * each,
+        host_bytes: None,
     })
 }
 
@@ -94,7 +95,7 @@ proptest! {
 
     #[test]
     fn larger_gpus_never_take_more_nodes(shape in any_shape(), gpus in 1u32..=16, each in 1..200 * GIB, more in 0..100 * GIB, context in 0u32..100_000) {
-        let node = |each| GpuNode { gpus, memory_bytes_total: u64::from(gpus) * each };
+        let node = |each| GpuNode { gpus, memory_bytes_total: u64::from(gpus) * each, host_bytes: None };
         prop_assert!(nodes(&estimate(&shape, node(each + more), context)) <= nodes(&estimate(&shape, node(each), context)));
     }
 
@@ -144,7 +145,7 @@ proptest! {
         power in 0u32..5, each in 1..200u64, factor in 1..50u64, context in 0u32..100_000,
     ) {
         let gpus = 1 << power;
-        let node = |factor| GpuNode { gpus, memory_bytes_total: u64::from(gpus) * each * 1_000_000_000 * factor };
+        let node = |factor| GpuNode { gpus, memory_bytes_total: u64::from(gpus) * each * 1_000_000_000 * factor, host_bytes: None };
         let engine = |factor| EngineMemory { base_overhead_bytes: 2_400_000_000 * factor, ..EngineMemory::VLLM };
         let larger = ModelShape {
             weights_bytes: shape.weights_bytes * factor,
@@ -178,7 +179,7 @@ proptest! {
             }),
             ..Catalog::embedded().unwrap().find("phi-4").unwrap().shape.clone()
         };
-        match estimate(&shape, GpuNode { gpus, memory_bytes_total: memory }, context) {
+        match estimate(&shape, GpuNode { gpus, memory_bytes_total: memory, host_bytes: None }, context) {
             Ok(placement) => prop_assert!(placement.nodes >= 1),
             Err(misfit) => prop_assert!(!misfit.to_string().is_empty()),
         }

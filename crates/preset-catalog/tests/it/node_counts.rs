@@ -214,6 +214,7 @@ fn an_exact_fit_is_none() {
     let gpu = GpuNode {
         gpus: 1,
         memory_bytes_total: 8 * GIB,
+        host_bytes: None,
     };
     let nodes = |shape: &ModelShape| estimate_for(&engine, shape, gpu, 0).unwrap().nodes;
     shape.weights_bytes = 8 * GIB - 1;
@@ -331,6 +332,7 @@ fn misfits_say_what_is_needed() {
     let tiny = GpuNode {
         gpus: 1,
         memory_bytes_total: 2 * GIB,
+        host_bytes: None,
     };
     let work = Work::inference(4096);
     let error = place(preset("phi-4-mini-instruct"), tiny, work).unwrap_err();

@@ -96,10 +96,11 @@ fn reasons_that_the_catalog_does_not_give_survive_too() {
             gpus_per_node: 4,
         }
         .into(),
-        Reason::HostMemoryTooSmall {
+        Misfit::HostMemoryTooSmall {
             needed_bytes: 5,
             available_bytes: 6,
-        },
+        }
+        .into(),
     ];
     for reason in reasons {
         assert_eq!(reader.reason(&v1::Reason::from(&reason)).unwrap(), reason);

@@ -88,6 +88,7 @@ fn served<'a>(
         profile: preset.inference.as_ref().unwrap(),
         engine,
         placement: estimate::place(preset, hardware.gpu, work).unwrap(),
+        host: None,
         hardware,
         max_context: None,
         user_flags: Default::default(),
@@ -557,6 +558,7 @@ fn hardware_brought_along_is_not_judged() {
         gpu: GpuNode {
             gpus: 1,
             memory_bytes_total: 80 << 30,
+            host_bytes: None,
         },
         ..Hardware::cpu("")
     };

@@ -31,7 +31,7 @@ pub struct Counted {
     pub pause: Option<SignedDuration>,
 }
 
-/// What the service has counted.
+/// Requests that the service has counted.
 #[derive(Clone, Debug)]
 pub struct Budgets {
     /// Part of the subscription's writes and deletions that is left to our programs: others use the rest.

@@ -14,7 +14,7 @@ use crate::controllers::{Fuse, Halt};
 /// Pause after a call whose result the next plan looks at.
 const SOON: SignedDuration = SignedDuration::from_millis(100);
 
-/// What a provisioner knows of the cloud, and its limits.
+/// Knowledge of a provisioner about the cloud, and its limits.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// The cloud as it knows it.

@@ -76,10 +76,10 @@ fn workspaces_of_a_karpenter_survive_chaos() {
 
 #[test]
 fn workspaces_that_compete_for_scarce_capacity_survive_chaos() {
-    scarce_campaign(8, |_| ());
+    scarce_campaign(4, |_| ());
 }
 
 #[test]
 fn workspaces_that_compete_through_a_karpenter_survive_chaos() {
-    scarce_campaign(5, fixtures::use_karpenter);
+    scarce_campaign(3, fixtures::use_karpenter);
 }

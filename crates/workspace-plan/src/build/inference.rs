@@ -41,6 +41,7 @@ pub(super) fn of_preset(
         profile: desired.profile,
         engine: desired.engine,
         placement: desired.placement,
+        host: desired.host,
         hardware,
         max_context: desired.max_context,
         user_flags: desired.user_flags.clone(),

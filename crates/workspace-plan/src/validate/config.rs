@@ -7,8 +7,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kaito_api::conditions::WorkspaceReason;
 use kaito_api::labels;
 use preset_catalog::engine_config::{EngineConfig, EngineConfigError, INFERENCE_CONFIG_KEY, UnknownFlags};
-use preset_catalog::estimate::EngineOptions;
-use preset_catalog::fit::host_bytes;
+use preset_catalog::estimate::{EngineOptions, host_bytes};
 use preset_catalog::training_config::{self, TRAINING_CONFIG_KEY};
 use preset_catalog::{Preset, Runtime, TuningMethod};
 use render::{Hardware, Tuner};
@@ -27,11 +26,14 @@ pub(super) struct UserSettings {
 }
 
 impl UserSettings {
-    /// Settings of the engine that change the size. Our own server is not sized by them.
+    /// Settings of the engine that change the size.
     pub(super) fn options(&self, engine: Runtime) -> EngineOptions {
         match engine {
             Runtime::Vllm => self.config.options,
-            Runtime::Native => EngineOptions::DEFAULT,
+            Runtime::Native => EngineOptions {
+                host: self.config.host,
+                ..EngineOptions::DEFAULT
+            },
         }
     }
 }

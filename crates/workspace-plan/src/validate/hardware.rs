@@ -12,19 +12,36 @@ use crate::replacement;
 use crate::rung::Rung;
 use crate::settings::ProvisionerMode;
 
+/// Needs of a workload.
+#[derive(Clone, Copy)]
+pub(super) struct Needs {
+    /// A GPU.
+    pub(super) gpu: bool,
+    /// An instance type whose memory is known.
+    pub(super) known_type: bool,
+}
+
+impl Needs {
+    /// Any node.
+    pub(super) const NONE: Self = Self {
+        gpu: false,
+        known_type: false,
+    };
+}
+
 /// Returns the hardware of each node on this rung, and a note if it is not that of the named type.
 pub(super) fn of_nodes(
     context: &PlanContext<'_>,
     rung: Rung<'_>,
     work: NodeWork<'_>,
-    needs_gpu: bool,
+    needs: Needs,
 ) -> Result<(Hardware, Option<Problem>), Problem> {
     match context.settings.mode {
         ProvisionerMode::Machine | ProvisionerMode::NodeClaim => {
             node_labels::check(context)?;
-            of_rung(context, rung, work, needs_gpu)
+            of_rung(context, rung, work, needs)
         }
-        ProvisionerMode::Byo => Ok((own_nodes::hardware(context, rung.asked, needs_gpu)?, None)),
+        ProvisionerMode::Byo => Ok((own_nodes::hardware(context, rung.asked, needs.gpu)?, None)),
     }
 }
 
@@ -32,7 +49,7 @@ fn of_rung(
     context: &PlanContext<'_>,
     rung: Rung<'_>,
     work: NodeWork<'_>,
-    needs_gpu: bool,
+    needs: Needs,
 ) -> Result<(Hardware, Option<Problem>), Problem> {
     let name = rung.asked;
     if name.is_empty() {
@@ -49,7 +66,7 @@ fn of_rung(
             Ok((Hardware::from(bought), replacement::note(asked, bought)))
         }
         Some(asked) => Ok((Hardware::from(asked), None)),
-        None if needs_gpu || names_gpus(context, name) => Err(unknown(context, name)),
+        None if needs.known_type || names_gpus(context, name) => Err(unknown(context, name)),
         None => Ok((Hardware::cpu(name), None)),
     }
 }

@@ -2,9 +2,11 @@
 
 use kaito_api::conditions::WorkspaceReason;
 use kaito_api::{InferenceSpec, PresetSpec, labels};
-use preset_catalog::estimate::{DEFAULT_CONTEXT_TOKENS, Work};
+use preset_catalog::estimate::{self, DEFAULT_CONTEXT_TOKENS, HostFit, HostFormat, Work};
 use preset_catalog::{Preset, Runtime};
+use render::Hardware;
 
+use super::hardware::Needs;
 use super::{config, engine_image, hardware, preset, program, serving, sizing, sources, weights_image};
 use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredInference, DesiredWorkload};
@@ -36,7 +38,7 @@ fn of_template<'a>(
     model_commit::check_effect(context, "the Workspace has a template of its own")?;
     let template = render::parse_template(template)
         .map_err(|error| Problem::invalid(format!("inference.template is not a pod template: {error}")))?;
-    let (hardware, replaced) = hardware::of_nodes(context, rung, NodeWork::Template, false)?;
+    let (hardware, replaced) = hardware::of_nodes(context, rung, NodeWork::Template, Needs::NONE)?;
     let resource = context.workspace().spec.resource.as_ref();
     let count = resource.map_or(1, |resource| resource.count);
     let count = u32::try_from(count).unwrap_or(1).max(1);
@@ -79,7 +81,13 @@ fn of_preset<'a>(
         context_tokens: context_tokens.unwrap_or(DEFAULT_CONTEXT_TOKENS),
         options: settings.options(Runtime::Vllm),
     };
-    let (hardware, replaced) = hardware::of_nodes(context, rung, node_work, !profile.cpu)?;
+    // A node whose GPUs are not reported yet must not turn a large model into a slow one.
+    let may_lack_gpus = preset.shape.is_small() || program::is_native_asked(context)?;
+    let needs = Needs {
+        gpu: !(profile.cpu && may_lack_gpus),
+        known_type: !(profile.cpu && preset.shape.is_small()),
+    };
+    let (hardware, replaced) = hardware::of_nodes(context, rung, node_work, needs)?;
     let engine = program::engine(context, preset, profile, &hardware)?;
     if engine == Runtime::Vllm {
         engine_image::check(context, node_work, Some(profile), &hardware)?;
@@ -89,14 +97,17 @@ fn of_preset<'a>(
     let (max_context, wrong_for_model) = unless_running(context, checked)?;
     wrong = wrong.or(wrong_for_model);
     let serving = serving::of(context, engine)?;
+    let hardware = hardware.with_memory_limit(serving.memory.as_deref());
     let work = Work::Inference {
         context_tokens: max_context.unwrap_or(DEFAULT_CONTEXT_TOKENS),
         options: settings.options(engine),
     };
+    let asked_format = settings.config.host;
     let size = match wrong {
         None => sizing::of_preset(context, preset, &hardware, work, engine)?,
         Some(problem) => sizing::left_as_it_is(context, &hardware, problem)?,
     };
+    let host = (engine == Runtime::Native).then(|| host_fit(preset, &hardware, max_context, asked_format));
     let runs_on_cpu = engine == Runtime::Native && profile.cpu;
     let user_flags = match engine {
         Runtime::Vllm => settings.config.vllm,
@@ -108,6 +119,7 @@ fn of_preset<'a>(
             profile,
             engine,
             placement: size.placement,
+            host,
             max_context,
             user_flags,
             config_hash: settings.digest,
@@ -129,6 +141,18 @@ fn of_preset<'a>(
         left_out: Vec::new(),
         notes: note.into_iter().chain(replaced).collect(),
     })
+}
+
+/// Memory of the model without a GPU. If the user insists on a node that is too small, the weights take as little as they can.
+fn host_fit(
+    preset: &Preset,
+    hardware: &Hardware,
+    max_context: Option<u32>,
+    asked: Option<HostFormat>,
+) -> HostFit {
+    let (shape, tokens) = (&preset.shape, max_context.unwrap_or(DEFAULT_CONTEXT_TOKENS));
+    estimate::host_fit(shape, hardware.gpu.host_bytes, tokens, asked)
+        .unwrap_or_else(|_| HostFit::of(shape, tokens, asked.unwrap_or(HostFormat::FourBit)))
 }
 
 /// Returns the value. Where a model runs, a ConfigMap that is wrong is only reported, and the value is the default.

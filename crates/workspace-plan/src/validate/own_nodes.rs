@@ -31,7 +31,8 @@ pub(super) fn hardware(
     match weakest {
         Some(hardware) => Ok(hardware),
         None if !needs_gpu => {
-            Ok(node::known(context, instance_type).unwrap_or_else(|| Hardware::cpu(instance_type)))
+            let known = node::known(context, instance_type).unwrap_or_else(|| Hardware::cpu(instance_type));
+            Ok(with_memory(known, &all))
         }
         None if all.is_empty() => Err(missing(context)),
         None => Err(unlabeled(&all)),
@@ -74,6 +75,13 @@ fn of_node(context: &PlanContext<'_>, node: &Node) -> Option<Hardware> {
     })
 }
 
+/// The hardware with the memory that pods may use on each of the nodes, if they say so.
+fn with_memory(mut hardware: Hardware, all: &[&Node]) -> Hardware {
+    let least = all.iter().filter_map(|node| node::allocatable_memory(node)).min();
+    hardware.gpu.host_bytes = least.or(hardware.gpu.host_bytes);
+    hardware
+}
+
 fn discovered(node: &Node) -> Option<(GpuNode, &str)> {
     let number = |key: &str| label(&node.metadata, key)?.parse::<u64>().ok();
     let product = label(&node.metadata, labels::NVIDIA_GPU_PRODUCT)?;
@@ -83,6 +91,7 @@ fn discovered(node: &Node) -> Option<(GpuNode, &str)> {
     let gpu = GpuNode {
         gpus: u32::try_from(count).ok()?,
         memory_bytes_total: gib_each.checked_mul(count)?.checked_mul(1 << 30)?,
+        host_bytes: None,
     };
     Some((gpu, product))
 }

@@ -3,7 +3,7 @@
 //! A missing GPU alone makes nothing run on CPUs. Only small presets do, and only on nodes without GPUs.
 
 use kaito_api::labels;
-use preset_catalog::estimate::Misfit;
+use preset_catalog::estimate::{Misfit, tunes_on_cpu};
 use preset_catalog::{InferenceProfile, Preset, Runtime};
 use render::{Hardware, Tuner};
 
@@ -53,14 +53,6 @@ pub(super) fn engine(
     Ok(engine)
 }
 
-/// Returns true if the preset may run without a GPU.
-pub(super) fn runs_on_cpu(preset: &Preset) -> bool {
-    preset
-        .inference
-        .as_ref()
-        .is_some_and(|profile| profile.cpu && profile.runtimes.contains(&Runtime::Native))
-}
-
 /// Returns the program that tunes: ours on nodes without GPUs, the base image's scripts on others.
 ///
 /// Neither can do the other's work, so the annotation only confirms the choice.
@@ -73,11 +65,11 @@ pub(super) fn tuner(
         Some(RequestedRuntime::Native) => true,
         Some(RequestedRuntime::Vllm) => false,
         // The base image tunes with transformers whatever serves.
-        Some(RequestedRuntime::Transformers) | None => runs_on_cpu(preset) && hardware.gpu.gpus == 0,
+        Some(RequestedRuntime::Transformers) | None => tunes_on_cpu(preset) && hardware.gpu.gpus == 0,
     };
     let tuner = if native { Tuner::Native } else { Tuner::Scripts };
     match (tuner, hardware.gpu.gpus) {
-        (Tuner::Native, _) if !runs_on_cpu(preset) => Err(Problem::unsuitable(
+        (Tuner::Native, _) if !tunes_on_cpu(preset) => Err(Problem::unsuitable(
             preset,
             "is too large for the runtime native, which tunes on processors",
         )),
@@ -91,6 +83,11 @@ pub(super) fn tuner(
         (Tuner::Scripts, 0) => Err(Problem::misfit(preset, hardware, &Misfit::NoGpu)),
         (Tuner::Native, 0) | (Tuner::Scripts, 1..) => Ok(tuner),
     }
+}
+
+/// Returns true if the annotation asks for our own engine, which computes on processors.
+pub(super) fn is_native_asked(context: &PlanContext<'_>) -> Result<bool, Problem> {
+    Ok(requested(context)? == Some(RequestedRuntime::Native))
 }
 
 /// Value of the annotation.

@@ -5,7 +5,7 @@
 
 use kaito_api::conditions::WorkspaceReason;
 use kaito_api::labels;
-use preset_catalog::estimate::{self, GpuNode, MemoryTerms, Misfit, Placement, Work};
+use preset_catalog::estimate::{self, GpuNode, HostFormat, MemoryTerms, Misfit, Placement, Work};
 use preset_catalog::{Preset, Runtime};
 use render::Hardware;
 
@@ -36,6 +36,7 @@ fn summary(
     let memory = &placement.memory;
     let price = price(context, hardware, placement.nodes);
     if memory.weights_bytes == 0 {
+        let price = price.map(|price| format!("{price}{}", rounding(preset, hardware, work)));
         return price.map(|price| nodes_for(placement.nodes, hardware, &price));
     }
     let context = match work {
@@ -67,6 +68,23 @@ fn summary(
             price.map(|price| format!(", {price}")).unwrap_or_default(),
         )
     })
+}
+
+/// Says how the weights are rounded on a node without a GPU; empty if they are not.
+fn rounding(preset: &Preset, hardware: &Hardware, work: Work) -> &'static str {
+    let Work::Inference {
+        context_tokens,
+        options,
+    } = work
+    else {
+        return "";
+    };
+    let available = hardware.gpu.host_bytes.filter(|_| hardware.gpu.gpus == 0);
+    match estimate::host_fit(&preset.shape, available, context_tokens, options.host) {
+        Ok(fit) if fit.format == HostFormat::EightBit => ", with weights in 8 bits",
+        Ok(fit) if fit.format == HostFormat::FourBit => ", with weights in 4 bits",
+        Ok(_) | Err(_) => "",
+    }
 }
 
 /// List price of all nodes; `None` if it is unknown, or nothing is bought.
@@ -218,7 +236,7 @@ fn bypassed(context: &PlanContext<'_>, hardware: &Hardware, why: Misfit) -> Resu
     match why {
         _ if !context.workspace().is_annotated(labels::BYPASS_RESOURCE_CHECKS) => Err(why),
         Misfit::GpuTooSmall { .. } | Misfit::PartTooLarge { .. } => Ok(divided(hardware.gpu, nodes)),
-        Misfit::NotDistributed { .. } => Ok(divided(hardware.gpu, 1)),
+        Misfit::NotDistributed { .. } | Misfit::HostMemoryTooSmall { .. } => Ok(divided(hardware.gpu, 1)),
         // The user's own numbers could contradict ours.
         Misfit::FixedDivision { .. } => Err(why),
         Misfit::NotServed | Misfit::NotTunable | Misfit::NoGpu => Err(why),

@@ -4,10 +4,11 @@ use std::ops::RangeInclusive;
 
 use kaito_api::conditions::WorkspaceReason;
 use kaito_api::{TuningSpec, labels};
-use preset_catalog::estimate::Work;
+use preset_catalog::estimate::{Work, tunes_on_cpu};
 use preset_catalog::{Runtime, TuningMethod};
 use render::Tuner;
 
+use super::hardware::Needs;
 use super::{config, engine_image, hardware, preset, program, sizing, sources};
 use crate::annotations::parsed;
 use crate::context::PlanContext;
@@ -46,7 +47,12 @@ pub(super) fn desired<'a>(
         model_commit::check_effect(context, &because)?;
     }
     let work = NodeWork::Tuning(preset);
-    let (hardware, replaced) = hardware::of_nodes(context, rung, work, !program::runs_on_cpu(preset))?;
+    let needs_gpu = !tunes_on_cpu(preset);
+    let needs = Needs {
+        gpu: needs_gpu,
+        known_type: needs_gpu,
+    };
+    let (hardware, replaced) = hardware::of_nodes(context, rung, work, needs)?;
     let tuner = program::tuner(context, preset, &hardware)?;
     if tuner == Tuner::Scripts {
         engine_image::check(context, work, None, &hardware)?;

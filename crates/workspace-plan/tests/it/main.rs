@@ -25,6 +25,7 @@ mod never_ready;
 mod objects;
 mod offerings;
 mod pods;
+mod processors;
 mod properties;
 mod push;
 mod quota;

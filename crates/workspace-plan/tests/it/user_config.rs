@@ -88,7 +88,7 @@ fn nothing_is_bought_before_the_config_map_is_understood() {
     text(
         "vllm: {max-modell-len: 4096}",
         "False/ConfigMapInvalid: ConfigMap settings, inference_config.yaml: unknown flag vllm.max-modell-len; did you \
-         mean max-model-len? Correct the ConfigMap",
+         mean max-model-len, max-parallel-loading-workers? Correct the ConfigMap",
     );
     text(
         "vllm: {host: 0.0.0.0}",

@@ -112,6 +112,7 @@ fn the_front_of_vllm() {
             profile: preset.inference.as_ref().unwrap(),
             engine: preset_catalog::Runtime::Vllm,
             placement: preset_catalog::estimate::place(preset, hardware.gpu, work).unwrap(),
+            host: None,
             hardware: &hardware,
             max_context: None,
             user_flags: Default::default(),
