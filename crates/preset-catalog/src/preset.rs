@@ -11,6 +11,9 @@ use serde::Deserialize;
 /// Disk for the image, its layers and temporary files, in addition to the weights.
 pub(crate) const DISK_BESIDE_WEIGHTS_GIB: u32 = 80;
 
+/// Weights of the largest small preset, in bytes.
+const SMALL_BYTES: u64 = 3 << 30;
+
 /// A model that can be served, and possibly tuned, without parameters of the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preset {
@@ -39,17 +42,6 @@ pub struct Preset {
     pub tuning: Option<TuningProfile>,
 }
 
-/// Weights of the largest small preset, in bytes.
-const SMALL_BYTES: u64 = 3 << 30;
-
-impl ModelShape {
-    /// Returns true if the weights are at most 3 GiB: any node holds them, and processors read them fast.
-    #[must_use]
-    pub const fn is_small(&self) -> bool {
-        self.weights_bytes <= SMALL_BYTES
-    }
-}
-
 /// Properties of a model for sizing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelShape {
@@ -75,6 +67,14 @@ pub struct ModelShape {
     pub kv_heads: Option<u32>,
     /// Present if not every layer caches the whole context.
     pub hybrid_cache: Option<HybridCache>,
+}
+
+impl ModelShape {
+    /// Returns true if the weights are at most 3 GiB: any node holds them, and processors read them fast.
+    #[must_use]
+    pub const fn is_small(&self) -> bool {
+        self.weights_bytes <= SMALL_BYTES
+    }
 }
 
 /// Cache of a model whose layers differ. Layers in neither count have a state of fixed size (state space, linear

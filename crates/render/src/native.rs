@@ -13,7 +13,7 @@
 //! | `--cors-origin` | origin whose web pages may use the API; repeated |
 //! | `--stall-seconds` | time without a token after which the engine counts as hung |
 //! | `--adapter-strength=NAME=NUMBER` | merge strength of an adapter; repeated |
-//! | `--dtype` | numbers of the weights, if the node's memory does not hold those of the files |
+//! | `--dtype` | numbers of the weights, unless they are those of the files |
 //! | the others | the section `native` of the user's `inference_config.yaml` |
 
 use k8s_openapi::api::core::v1::Container;

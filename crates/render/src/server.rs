@@ -30,9 +30,6 @@ pub(crate) fn http_port() -> ContainerPort {
     }
 }
 
-/// Memory that our own engine needs besides the weights, in bytes: a short context, buffers and the program.
-const OWN_MEMORY: u64 = 512 << 20;
-
 /// Resources of an engine: its GPUs, and what the Workspace asks for.
 ///
 /// Without a wish an engine on GPUs requests nothing else: it may use all of its node. Our own engine requests memory for the
@@ -40,11 +37,10 @@ const OWN_MEMORY: u64 = 512 << 20;
 fn resources(inference: &Inference<'_>) -> Option<ResourceRequirements> {
     let serving = inference.serving;
     let is_own = inference.engine == Runtime::Native;
-    let published = inference.preset.shape.weights_bytes;
-    let weights = inference.host.map_or(published, |host| host.weights_bytes);
-    let weights = weights.saturating_add(OWN_MEMORY);
-    let own_memory = || format!("{}Mi", weights.div_ceil(1 << 20));
-    let own_memory = is_own.then(own_memory).as_deref().and_then(canonical::quantity);
+    let own_memory = inference
+        .host
+        .map(|host| format!("{}Mi", host.least_bytes().div_ceil(1 << 20)));
+    let own_memory = own_memory.as_deref().and_then(canonical::quantity);
     let cpu = serving.cpu.clone().or_else(|| is_own.then(|| "500m".to_owned()));
     let memory = serving.memory.clone().or(own_memory);
     let mut all = pod::gpus(inference.gpus()).unwrap_or_default();

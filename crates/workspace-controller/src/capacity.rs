@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kaito_api::Workspace;
 use kaito_api::capacity::{CAPACITY_KEY, CapacityRecord};
 use kaito_api::workspace_status::WorkspaceState;
 use operator_runtime::{Cache, Change, ConfigMapName, Enqueuer, Key, Runtime, Tasks};
 use tokio_util::sync::CancellationToken;
+
+use crate::strip::identity;
 
 /// Longest time for which a new replica waits for the record.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -85,19 +86,12 @@ impl SharedCapacity {
 
 /// Strips the ConfigMap to the record.
 fn strip(config_map: &mut ConfigMap) {
-    let metadata = std::mem::take(&mut config_map.metadata);
     let mut data = config_map.data.take();
     if let Some(data) = &mut data {
         data.retain(|key, _| key == CAPACITY_KEY);
     }
     *config_map = ConfigMap {
-        metadata: ObjectMeta {
-            name: metadata.name,
-            namespace: metadata.namespace,
-            uid: metadata.uid,
-            resource_version: metadata.resource_version,
-            ..ObjectMeta::default()
-        },
+        metadata: identity(&mut config_map.metadata),
         data,
         ..ConfigMap::default()
     };

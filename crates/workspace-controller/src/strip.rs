@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{
     Pod, PodSpec, Service,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
 use kaito_api::{Machine, NodeClaim, Workspace, labels};
 use kube::Resource;
@@ -149,6 +150,17 @@ fn is_ours<K: Resource>(object: &K) -> bool {
     let mut owners = meta.owner_references.iter().flatten();
     labels.is_some_and(|labels| labels.contains_key(labels::WORKSPACE))
         || owners.any(|owner| owner.kind == Kind::Workspace.as_str())
+}
+
+/// Takes out of the metadata what tells objects and their versions apart.
+pub(crate) fn identity(metadata: &mut ObjectMeta) -> ObjectMeta {
+    ObjectMeta {
+        name: metadata.name.take(),
+        namespace: metadata.namespace.take(),
+        uid: metadata.uid.take(),
+        resource_version: metadata.resource_version.take(),
+        ..ObjectMeta::default()
+    }
 }
 
 fn strip_metadata<K: Resource>(object: &mut K) {

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::{Event, ObjectReference, Pod};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kaito_api::{NodeClaim, Workspace, labels};
 use kube::ResourceExt as _;
 use kube::runtime::watcher;
@@ -15,6 +15,7 @@ use workspace_plan::Offer;
 
 use crate::launch_backoff::SharedLaunchBackoffs;
 use crate::observe::owner_key;
+use crate::strip::identity;
 
 /// Most warnings that the cache keeps of one namespace.
 pub(crate) const PER_NAMESPACE: usize = 256;
@@ -48,15 +49,8 @@ pub(crate) fn strip(event: &mut Event) {
     ];
     let last = last.into_iter().flatten().map(|time| Time(time.0));
     let last = last.chain(event.last_timestamp.take()).max_by_key(|time| time.0);
-    let metadata = std::mem::take(&mut event.metadata);
     *event = Event {
-        metadata: ObjectMeta {
-            name: metadata.name,
-            namespace: metadata.namespace,
-            uid: metadata.uid,
-            resource_version: metadata.resource_version,
-            ..ObjectMeta::default()
-        },
+        metadata: identity(&mut event.metadata),
         involved_object: ObjectReference {
             kind: event.involved_object.kind.take(),
             name: event.involved_object.name.take(),

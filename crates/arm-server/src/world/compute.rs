@@ -139,21 +139,12 @@ fn catalog() -> impl Iterator<Item = &'static InstanceType> {
 mod tests {
     use std::time::Duration;
 
-    use jiff::Timestamp;
-
     use super::*;
-    use crate::config::{ArmServerConfig, Behavior};
+    use crate::config::Behavior;
     use crate::world::Condition;
+    use crate::world::tests::world;
 
     const SIZE: &str = "Standard_NC24ads_A100_v4";
-
-    fn world(behavior: Behavior) -> World {
-        let config = ArmServerConfig {
-            behavior,
-            ..ArmServerConfig::default()
-        };
-        World::new(&config, Timestamp::UNIX_EPOCH)
-    }
 
     fn create(world: &mut World, name: &str, more: &Value) {
         let mut sent = json!({"properties": {"vmSize": SIZE}});

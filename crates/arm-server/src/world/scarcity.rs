@@ -51,22 +51,14 @@ impl World {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use serde_json::json;
 
     use super::*;
-    use crate::config::{ArmServerConfig, Behavior};
+    use crate::config::Behavior;
+    use crate::world::tests::world;
     use crate::world::{Condition, NodeTask};
 
     const SIZE: &str = "Standard_NC24ads_A100_v4";
-
-    fn world(behavior: Behavior) -> World {
-        let config = ArmServerConfig {
-            behavior,
-            ..ArmServerConfig::default()
-        };
-        World::new(&config, Timestamp::UNIX_EPOCH)
-    }
 
     /// Creates a pool, and returns its state once its operation has ended.
     fn made(world: &mut World, name: &str, more: &Value) -> Result<String, u16> {

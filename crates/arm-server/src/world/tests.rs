@@ -6,7 +6,8 @@ use serde_json::json;
 
 const CREATE: u64 = 100;
 
-fn world(behavior: Behavior) -> World {
+/// A world of this behavior.
+pub(super) fn world(behavior: Behavior) -> World {
     World::new(
         &ArmServerConfig {
             behavior,

@@ -103,12 +103,16 @@ impl HostFit {
         }
     }
 
+    /// Memory without the cache of a context, in bytes.
+    #[must_use]
+    pub const fn least_bytes(&self) -> u64 {
+        self.weights_bytes.saturating_add(HOST_ENGINE_BYTES)
+    }
+
     /// All memory of the engine, in bytes.
     #[must_use]
     pub const fn needed_bytes(&self) -> u64 {
-        self.weights_bytes
-            .saturating_add(self.cache_bytes)
-            .saturating_add(HOST_ENGINE_BYTES)
+        self.least_bytes().saturating_add(self.cache_bytes)
     }
 }
 

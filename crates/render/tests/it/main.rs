@@ -5,7 +5,7 @@
 use instance_types::Cloud;
 use kaito_api::{AllowedOfferings, NodeClassRef, Workspace};
 use plan::Manifest;
-use preset_catalog::estimate::{self, GpuNode, Work};
+use preset_catalog::estimate::{self, GpuNode, HostFit, HostFormat, Work};
 use preset_catalog::{Preset, Runtime, TuningMethod};
 use render::{
     Adapter, AdapterMode, CaBundle, ClaimRequest, Custom, Downloads, Exposure, Hardware, Images, Inference,
@@ -88,7 +88,13 @@ fn served<'a>(
         profile: preset.inference.as_ref().unwrap(),
         engine,
         placement: estimate::place(preset, hardware.gpu, work).unwrap(),
-        host: None,
+        host: (engine == Runtime::Native).then(|| {
+            HostFit::of(
+                &preset.shape,
+                estimate::DEFAULT_CONTEXT_TOKENS,
+                HostFormat::Published,
+            )
+        }),
         hardware,
         max_context: None,
         user_flags: Default::default(),

@@ -102,12 +102,12 @@ fn of_preset<'a>(
         context_tokens: max_context.unwrap_or(DEFAULT_CONTEXT_TOKENS),
         options: settings.options(engine),
     };
-    let asked_format = settings.config.host;
+    let host =
+        (engine == Runtime::Native).then(|| host_fit(preset, &hardware, max_context, settings.config.host));
     let size = match wrong {
-        None => sizing::of_preset(context, preset, &hardware, work, engine)?,
+        None => sizing::of_preset(context, preset, &hardware, work, engine, host)?,
         Some(problem) => sizing::left_as_it_is(context, &hardware, problem)?,
     };
-    let host = (engine == Runtime::Native).then(|| host_fit(preset, &hardware, max_context, asked_format));
     let runs_on_cpu = engine == Runtime::Native && profile.cpu;
     let user_flags = match engine {
         Runtime::Vllm => settings.config.vllm,

@@ -1,6 +1,6 @@
 //! The program that serves or tunes, chosen by the annotation, the preset and the hardware.
 //!
-//! A missing GPU alone makes nothing run on CPUs. Only small presets do, and only on nodes without GPUs.
+//! A missing GPU alone makes nothing run on CPUs. Only presets that may do so run there, and only on nodes without GPUs.
 
 use kaito_api::labels;
 use preset_catalog::estimate::{Misfit, tunes_on_cpu};

@@ -5,7 +5,7 @@
 
 use kaito_api::conditions::WorkspaceReason;
 use kaito_api::labels;
-use preset_catalog::estimate::{self, GpuNode, HostFormat, MemoryTerms, Misfit, Placement, Work};
+use preset_catalog::estimate::{self, GpuNode, HostFit, HostFormat, MemoryTerms, Misfit, Placement, Work};
 use preset_catalog::{Preset, Runtime};
 use render::Hardware;
 
@@ -31,12 +31,13 @@ fn summary(
     preset: &Preset,
     hardware: &Hardware,
     work: Work,
+    host: Option<HostFit>,
     placement: &Placement,
 ) -> Option<String> {
     let memory = &placement.memory;
     let price = price(context, hardware, placement.nodes);
     if memory.weights_bytes == 0 {
-        let price = price.map(|price| format!("{price}{}", rounding(preset, hardware, work)));
+        let price = price.map(|price| format!("{price}{}", rounding(host)));
         return price.map(|price| nodes_for(placement.nodes, hardware, &price));
     }
     let context = match work {
@@ -71,19 +72,11 @@ fn summary(
 }
 
 /// Says how the weights are rounded on a node without a GPU; empty if they are not.
-fn rounding(preset: &Preset, hardware: &Hardware, work: Work) -> &'static str {
-    let Work::Inference {
-        context_tokens,
-        options,
-    } = work
-    else {
-        return "";
-    };
-    let available = hardware.gpu.host_bytes.filter(|_| hardware.gpu.gpus == 0);
-    match estimate::host_fit(&preset.shape, available, context_tokens, options.host) {
-        Ok(fit) if fit.format == HostFormat::EightBit => ", with weights in 8 bits",
-        Ok(fit) if fit.format == HostFormat::FourBit => ", with weights in 4 bits",
-        Ok(_) | Err(_) => "",
+fn rounding(host: Option<HostFit>) -> &'static str {
+    match host.map(|host| host.format) {
+        Some(HostFormat::EightBit) => ", with weights in 8 bits",
+        Some(HostFormat::FourBit) => ", with weights in 4 bits",
+        Some(HostFormat::Float32 | HostFormat::Published) | None => "",
     }
 }
 
@@ -136,7 +129,7 @@ fn too_many(context: &PlanContext<'_>, what: &str, nodes: u32) -> Problem {
     Problem::new(WorkspaceReason::TooManyNodes, cause)
 }
 
-/// Returns the size of a preset on this hardware.
+/// Returns the size of a preset on this hardware. `host` is its memory there without a GPU.
 ///
 /// # Errors
 /// When the model does not fit.
@@ -146,6 +139,7 @@ pub(super) fn of_preset(
     hardware: &Hardware,
     work: Work,
     engine: Runtime,
+    host: Option<HostFit>,
 ) -> Result<Size, Problem> {
     let placed = estimate::place(preset, hardware.gpu, work).or_else(|why| bypassed(context, hardware, why));
     let placed = placed.map(|placement| one_node_if_bypassed(context, hardware, engine, placement));
@@ -170,7 +164,7 @@ pub(super) fn of_preset(
         (Ok(placement), _) => Ok(Size {
             placement,
             update_blocked: None,
-            summary: summary(context, preset, hardware, work, &placement),
+            summary: summary(context, preset, hardware, work, host, &placement),
         }),
         (Err(why), Some(nodes)) => Ok(unchanged(
             hardware,

@@ -58,7 +58,7 @@ pub(super) fn desired<'a>(
         engine_image::check(context, work, None, &hardware)?;
     }
     config::check_tuning(context, method, tuner)?;
-    let size = sizing::of_preset(context, preset, &hardware, Work::Tuning, Runtime::Vllm)?;
+    let size = sizing::of_preset(context, preset, &hardware, Work::Tuning, Runtime::Vllm, None)?;
     Ok(Desired {
         workload: DesiredWorkload::Tuning(Box::new(DesiredTuning {
             spec,
