@@ -205,6 +205,10 @@ impl RateLimiter {
     }
 
     /// Adapts the limits to the outcome of a request. A refusal of the whole subscription closes the budgets of all writes.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a permit is used up when its request ends"
+    )]
     pub fn report(
         &mut self,
         permit: Permit<'_>,
@@ -234,6 +238,10 @@ impl RateLimiter {
     }
 
     /// Takes the permit of a request back whose outcome is not known.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a permit is used up when its request ends"
+    )]
     pub fn give_back(&mut self, permit: Permit<'_>) {
         let Permit { slot, .. } = permit;
         if let Some(slot) = slot {
