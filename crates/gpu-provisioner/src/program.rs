@@ -123,6 +123,7 @@ impl Loops {
         } = watches::start(runtime, tasks, &enqueuers, &node_enqueuer);
         let settings = ControllerSettings {
             concurrency: args.concurrency.into(),
+            ..ControllerSettings::default()
         };
         let repairs = Repairs::new(runtime.client(), metrics);
         let surveyor = args.capacity_config_map.as_ref().map(|config_map| {

@@ -36,8 +36,8 @@ pub(crate) fn start(
     let node_claims = runtime.watch(all(), strip::node_claim);
     let classes = runtime.watch(all(), strip::node_class);
     let mut nodes = runtime.watch(all(), strip::node);
-    let mut pods = runtime.watch(all(), strip::pod);
-    let mut attachments = runtime.watch(all(), strip::attachment);
+    let mut pods = runtime.watch(all(), strip::pod).packed();
+    let mut attachments = runtime.watch(all(), strip::attachment).packed();
     let source = CacheSource {
         claims: Claims {
             machines: machines.cache(),
@@ -128,7 +128,11 @@ async fn watch_claims<K: ClaimObject + operator_runtime::Watched>(
     crd_gate::appears(&client, K::CLAIM.definition(), &token).await;
     watch
         .run(token, move |change: &Change<K>| {
-            related.claim_enqueuers.of(K::CLAIM).enqueue(change.key.clone());
+            let enqueuer = related.claim_enqueuers.of(K::CLAIM);
+            match &change.new {
+                Some(claim) if is_new(claim.as_ref()) => enqueuer.enqueue_new(change.key.clone()),
+                _ => enqueuer.enqueue(change.key.clone()),
+            }
             if change.new.is_none() {
                 // A claim of the other kind may have waited for the name, and Nodes may be left.
                 let name = &change.key.name;
@@ -137,6 +141,15 @@ async fn watch_claims<K: ClaimObject + operator_runtime::Watched>(
             }
         })
         .await
+}
+
+/// Returns true if nothing was asked for yet: an instance takes longest, so its request comes before all else.
+fn is_new<K: ClaimObject + operator_runtime::Watched>(claim: &K) -> bool {
+    let finalizers = claim.finalizers();
+    claim.meta().deletion_timestamp.is_none()
+        && !finalizers
+            .iter()
+            .any(|held| held == labels::TERMINATION_FINALIZER)
 }
 
 /// Enqueues the objects that a change concerns.

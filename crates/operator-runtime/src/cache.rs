@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 
 use crate::key::Key;
+use crate::packing::{Packed, Packing};
 
 pub(crate) type KeysOf<K> = Box<dyn Fn(&K) -> Vec<String> + Send + Sync>;
 
@@ -17,18 +18,49 @@ pub(crate) struct IndexData<K> {
     pub(crate) entries: HashMap<String, BTreeSet<Key>>,
 }
 
+/// An object as it is kept.
+pub(crate) enum Kept<K> {
+    Whole(Arc<K>),
+    Packed(Packed),
+}
+
 pub(crate) struct Inner<K> {
-    pub(crate) objects: BTreeMap<Key, Arc<K>>,
+    pub(crate) objects: BTreeMap<Key, Kept<K>>,
+    pub(crate) packing: Option<Packing<K>>,
     pub(crate) indexes: Vec<IndexData<K>>,
     pub(crate) latest: u64,
 }
 
 impl<K> Inner<K> {
+    /// Returns the object of this key.
+    pub(crate) fn get(&self, key: &Key) -> Option<Arc<K>> {
+        self.whole(self.objects.get(key)?)
+    }
+
+    /// Iterates over all objects, by key.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Arc<K>> {
+        self.objects.values().filter_map(|kept| self.whole(kept))
+    }
+
+    /// Returns the object; packing has checked that it can be unpacked.
+    fn whole(&self, kept: &Kept<K>) -> Option<Arc<K>> {
+        match kept {
+            Kept::Whole(object) => Some(Arc::clone(object)),
+            Kept::Packed(packed) => (self.packing.as_ref()?.unpack)(packed).map(Arc::new),
+        }
+    }
+
+    fn keep(&self, object: &Arc<K>) -> Kept<K> {
+        let packed = self.packing.as_ref().and_then(|packing| (packing.pack)(object));
+        packed.map_or_else(|| Kept::Whole(Arc::clone(object)), Kept::Packed)
+    }
+
     pub(crate) fn put(&mut self, key: &Key, object: Option<&Arc<K>>) -> Option<Arc<K>> {
-        let old = match object {
-            Some(object) => self.objects.insert(key.clone(), Arc::clone(object)),
+        let old = match object.map(|object| self.keep(object)) {
+            Some(kept) => self.objects.insert(key.clone(), kept),
             None => self.objects.remove(key),
         };
+        let old = old.and_then(|kept| self.whole(&kept));
         for index in &mut self.indexes {
             if let Some(old) = &old {
                 index.remove(key, old);
@@ -89,22 +121,26 @@ impl<K> Cache<K> {
     /// Returns the object of this key.
     #[must_use]
     pub fn get(&self, key: &Key) -> Option<Arc<K>> {
-        read(&self.shared).objects.get(key).cloned()
+        read(&self.shared).get(key)
+    }
+
+    /// Returns true if there is an object of this key.
+    #[must_use]
+    pub fn contains(&self, key: &Key) -> bool {
+        read(&self.shared).objects.contains_key(key)
     }
 
     /// Returns all objects, by key.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<K>> {
-        read(&self.shared).objects.values().cloned().collect()
+        read(&self.shared).all().collect()
     }
 
     /// Returns the objects that match, by key. It visits every object: prefer an [`Index`].
     pub fn filter(&self, matches: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
         read(&self.shared)
-            .objects
-            .values()
+            .all()
             .filter(|object| matches(object))
-            .cloned()
             .collect()
     }
 
@@ -175,7 +211,7 @@ impl<K> Index<K> {
             .and_then(|index| index.entries.get(value));
         keys.into_iter()
             .flatten()
-            .filter_map(|key| inner.objects.get(key).cloned())
+            .filter_map(|key| inner.get(key))
             .collect()
     }
 }

@@ -34,11 +34,17 @@ const POSTPONE: Duration = Duration::from_millis(100);
 pub struct ControllerSettings {
     /// Number of objects that are reconciled at once.
     pub concurrency: usize,
+    /// Time for which an object rests after a reconcile that wrote, so that changes of other objects share the next one. A
+    /// change of the object itself ends it.
+    pub rest: Duration,
 }
 
 impl Default for ControllerSettings {
     fn default() -> Self {
-        Self { concurrency: 16 }
+        Self {
+            concurrency: 16,
+            rest: Duration::ZERO,
+        }
     }
 }
 
@@ -88,7 +94,7 @@ struct ControllerLoop<R: Reconciler> {
     cache: Cache<R::Object>,
     caches: Caches,
     queue: WorkQueue,
-    concurrency: usize,
+    settings: ControllerSettings,
     metrics: RuntimeMetrics,
     running: JoinSet<ReconcileOutcome>,
     /// Objects that are reconciled now.
@@ -114,7 +120,7 @@ impl<R: Reconciler> ControllerLoop<R> {
             cache,
             caches,
             queue,
-            concurrency: settings.concurrency.max(1),
+            settings,
             metrics: runtime.metrics.clone(),
             running: JoinSet::new(),
             keys: HashMap::new(),
@@ -136,7 +142,7 @@ impl<R: Reconciler> ControllerLoop<R> {
     }
 
     fn has_room(&self) -> bool {
-        self.running.len() < self.concurrency
+        self.running.len() < self.settings.concurrency.max(1)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a queue is never that long")]
@@ -201,12 +207,18 @@ impl<R: Reconciler> ControllerLoop<R> {
             return;
         };
         self.started.remove(&key);
+        let has_written = !outcome.writes.is_empty();
         self.pending_writes
             .record(key.clone(), outcome.writes, Instant::now());
         let requeue = match outcome.result {
             Ok(executed) => {
                 self.failures.remove(&key);
-                self.cooldowns.forget(&key);
+                let rest = if has_written {
+                    self.settings.rest
+                } else {
+                    Duration::ZERO
+                };
+                self.cooldowns.rest(&key, object.meta(), rest, Instant::now());
                 executed.requeue
             }
             Err(error) => Some(self.record_failure(&key, object.meta(), &error)),

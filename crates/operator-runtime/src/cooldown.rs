@@ -1,4 +1,4 @@
-//! The pause after a failed reconcile. Changes of other objects and listings of the cloud do not end it; a change of the
+//! The pause after a reconcile that failed, and the shorter one after a reconcile that wrote. Changes of other objects and listings of the cloud do not end it; a change of the
 //! object itself does.
 
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use crate::key::Key;
 /// of the rest: the status follows, too.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Objects whose last reconcile failed, each with the time until which it rests.
+/// Objects that rest after their last reconcile, each with the time until which it rests.
 #[derive(Debug, Default)]
 pub(crate) struct Cooldowns(HashMap<Key, Cooldown>);
 
@@ -43,6 +43,19 @@ impl Cooldowns {
         }
         let cooldown = Cooldown {
             until: now + delay.min(LONGEST),
+            object: digest(object),
+        };
+        self.0.insert(key.clone(), cooldown);
+    }
+
+    /// Records a successful reconcile, after which the object rests for this time.
+    pub(crate) fn rest(&mut self, key: &Key, object: &ObjectMeta, time: Duration, now: Instant) {
+        if time.is_zero() {
+            self.0.remove(key);
+            return;
+        }
+        let cooldown = Cooldown {
+            until: now + time,
             object: digest(object),
         };
         self.0.insert(key.clone(), cooldown);
@@ -100,6 +113,10 @@ mod tests {
             assert_eq!(cooldowns.left(&key, &changed, now), None, "{changed:?}");
         }
         cooldowns.record(&key, FailureClass::Conflict, &object, minute, now);
+        assert_eq!(cooldowns.left(&key, &object, now), None);
+        cooldowns.rest(&key, &object, minute, now);
+        assert_eq!(cooldowns.left(&key, &changed, now), Some(minute));
+        cooldowns.rest(&key, &object, Duration::ZERO, now);
         assert_eq!(cooldowns.left(&key, &object, now), None);
     }
 }

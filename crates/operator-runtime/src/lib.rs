@@ -31,6 +31,7 @@ mod key;
 pub mod leader;
 pub mod live;
 mod metrics;
+mod packing;
 mod publish;
 mod queue;
 mod reconcile;

@@ -4,7 +4,7 @@
 //! lease gathers at most one entry an object.
 //!
 //! Namespaces with due keys take turns, so a namespace with thousands of them delays another by one key. Within a namespace
-//! the key that is due first is first.
+//! new objects are first, and then the key that is due first: what a new object asks for takes longest.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -53,7 +53,13 @@ impl Enqueuer {
 
     /// Adds an object that is due after `delay`; an earlier time of the same object stays.
     pub fn enqueue_after(&self, key: Key, delay: Duration) {
-        self.0.lock().add(key, Instant::now() + delay);
+        self.0.lock().add(key, Instant::now() + delay, Rank::Known);
+        self.0.wake.notify_one();
+    }
+
+    /// Adds an object for which nothing was done yet. It is due at once, before the others of its namespace.
+    pub fn enqueue_new(&self, key: Key) {
+        self.0.lock().add(key, Instant::now(), Rank::New);
         self.0.wake.notify_one();
     }
 }
@@ -103,12 +109,59 @@ impl WorkQueue {
     }
 }
 
+/// The order among the due keys of a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    New,
+    Known,
+}
+
+/// The waiting keys of one namespace, in their order.
+#[derive(Debug, Default)]
+struct Waiting {
+    new: BTreeSet<(Instant, Key)>,
+    known: BTreeSet<(Instant, Key)>,
+}
+
+impl Waiting {
+    fn of(&mut self, rank: Rank) -> &mut BTreeSet<(Instant, Key)> {
+        match rank {
+            Rank::New => &mut self.new,
+            Rank::Known => &mut self.known,
+        }
+    }
+
+    fn all(&self) -> [&BTreeSet<(Instant, Key)>; 2] {
+        [&self.new, &self.known]
+    }
+
+    /// The key whose turn it is.
+    fn next(&self, now: Instant) -> Option<&(Instant, Key)> {
+        let mut firsts = self.all().into_iter().filter_map(BTreeSet::first);
+        firsts.find(|(at, _)| *at <= now)
+    }
+
+    /// The key that is due first.
+    fn first(&self) -> Option<&(Instant, Key)> {
+        self.all().into_iter().filter_map(BTreeSet::first).min()
+    }
+
+    fn due(&self, now: Instant) -> usize {
+        let due = |keys: &BTreeSet<(Instant, Key)>| keys.iter().take_while(|(at, _)| *at <= now).count();
+        self.all().into_iter().map(due).sum()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.new.is_empty() && self.known.is_empty()
+    }
+}
+
 /// The entries of the queue, without a clock.
 #[derive(Debug, Default)]
 struct Entries {
-    waiting: HashMap<Key, Instant>,
-    /// The waiting keys of each namespace in their order; `None` for objects without a namespace.
-    namespaces: BTreeMap<Option<String>, BTreeSet<(Instant, Key)>>,
+    waiting: HashMap<Key, (Rank, Instant)>,
+    /// The waiting keys of each namespace; `None` for objects without a namespace.
+    namespaces: BTreeMap<Option<String>, Waiting>,
     /// The namespace whose turn was last.
     last_turn: Option<String>,
     /// Keys being worked on, each with the time when it is due again.
@@ -118,39 +171,42 @@ struct Entries {
 }
 
 impl Entries {
-    fn add(&mut self, key: Key, at: Instant) {
+    fn add(&mut self, key: Key, at: Instant, rank: Rank) {
         if let Some(again) = self.working.get_mut(&key) {
             *again = Some(again.map_or(at, |earlier| earlier.min(at)));
             return;
         }
-        if let Some(earlier) = self.waiting.get(&key).copied() {
-            if earlier <= at {
+        let mut entry = (rank, at);
+        if let Some((earlier_rank, earlier)) = self.waiting.get(&key).copied() {
+            entry = (rank.min(earlier_rank), at.min(earlier));
+            if entry == (earlier_rank, earlier) {
                 return;
             }
-            self.remove(earlier, &key);
+            self.remove(&key);
         }
+        let (rank, at) = entry;
         let keys = self.namespaces.entry(key.namespace.clone()).or_default();
-        keys.insert((at, key.clone()));
-        self.waiting.insert(key, at);
+        keys.of(rank).insert((at, key.clone()));
+        self.waiting.insert(key, entry);
     }
 
     fn take(&mut self, now: Instant) -> Option<Key> {
         let after = (Bound::Excluded(self.last_turn.clone()), Bound::Unbounded);
         let mut turns = self.namespaces.range(after).chain(&self.namespaces);
-        let (at, key) = turns
-            .find_map(|(_, keys)| keys.first().filter(|(at, _)| *at <= now))?
-            .clone();
-        self.remove(at, &key);
+        let (_, key) = turns.find_map(|(_, keys)| keys.next(now))?.clone();
+        self.remove(&key);
         self.last_turn.clone_from(&key.namespace);
         self.taken = Some(now);
         self.working.insert(key.clone(), None);
         Some(key)
     }
 
-    fn remove(&mut self, at: Instant, key: &Key) {
-        self.waiting.remove(key);
+    fn remove(&mut self, key: &Key) {
+        let Some((rank, at)) = self.waiting.remove(key) else {
+            return;
+        };
         if let Some(keys) = self.namespaces.get_mut(&key.namespace) {
-            keys.remove(&(at, key.clone()));
+            keys.of(rank).remove(&(at, key.clone()));
             if keys.is_empty() {
                 self.namespaces.remove(&key.namespace);
             }
@@ -159,14 +215,14 @@ impl Entries {
 
     /// The key that is due first, with its time.
     fn first(&self) -> Option<&(Instant, Key)> {
-        self.namespaces.values().filter_map(BTreeSet::first).min()
+        self.namespaces.values().filter_map(Waiting::first).min()
     }
 
     /// A key that was enqueued meanwhile is due from now on, so it queues behind the keys that wait already.
     fn done(&mut self, key: Key, again: Option<Instant>, now: Instant) {
         let enqueued = self.working.remove(&key).flatten();
         if let Some(at) = enqueued.into_iter().chain(again).min() {
-            self.add(key, at.max(now));
+            self.add(key, at.max(now), Rank::Known);
         }
     }
 
@@ -189,8 +245,7 @@ impl Entries {
     }
 
     fn due(&self, now: Instant) -> usize {
-        let due = |keys: &BTreeSet<(Instant, Key)>| keys.iter().take_while(|(at, _)| *at <= now).count();
-        self.namespaces.values().map(due).sum()
+        self.namespaces.values().map(|keys| keys.due(now)).sum()
     }
 }
 

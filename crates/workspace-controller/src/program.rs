@@ -21,6 +21,8 @@ use crate::{watches, workspace_metrics};
 const NAME: &str = labels::WORKSPACE_CONTROLLER;
 /// Time that a key waits for further changes: a node that joins changes many objects at once.
 const DEBOUNCE: Duration = Duration::from_millis(100);
+/// Time for which a Workspace rests after a reconcile that wrote: a step of its claims, nodes or pods is followed by others.
+const REST: Duration = Duration::from_secs(1);
 /// Time for running reconciles to end at shutdown.
 const GRACE: Duration = Duration::from_secs(20);
 
@@ -104,6 +106,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     ));
     let loop_settings = ControllerSettings {
         concurrency: args.concurrency.into(),
+        ..ControllerSettings::default()
     };
     let orphaned_machines = Controller {
         cache: source.machines.clone(),
@@ -146,7 +149,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         },
         caches: caches.clone(),
         queue,
-        settings: loop_settings,
+        settings: ControllerSettings {
+            rest: REST,
+            ..loop_settings
+        },
     };
     tasks.spawn("reconcile", async move {
         caches.ready(&listed, &token).await;

@@ -106,7 +106,7 @@ impl WarningScope {
             let uid = event.involved_object.uid.as_deref().unwrap_or_default();
             return owner
                 .or_else(|| self.launch_backoffs.owner_of(uid))
-                .filter(|key| self.workspaces.get(key).is_some())
+                .filter(|key| self.workspaces.contains(key))
                 .into_iter()
                 .collect();
         }
@@ -120,7 +120,7 @@ impl WarningScope {
         cuts.chain([name])
             .map(key)
             .chain(labeled)
-            .filter(|key| self.workspaces.get(key).is_some())
+            .filter(|key| self.workspaces.contains(key))
             .collect()
     }
 }

@@ -44,15 +44,15 @@ pub(crate) fn start(
     let mut machines = runtime.watch(all(), strip::machine);
     let mut node_claims = runtime.watch(all(), strip::node_claim);
     let mut nodes = runtime.watch(all(), strip::node);
-    let mut pods = runtime.watch(ours(), strip::pod);
-    let mut revisions = runtime.watch(ours(), strip::controller_revision);
-    let deployments = runtime.watch(all(), strip::deployment);
-    let stateful_sets = runtime.watch(all(), strip::stateful_set);
-    let jobs = runtime.watch(all(), strip::job);
-    let services = runtime.watch(all(), strip::service);
-    let config_maps = runtime.watch(ours(), strip::config_map);
-    let network_policies = runtime.watch(all(), strip::network_policy);
-    let mut weights_claims = runtime.watch(ours(), strip::volume_claim);
+    let mut pods = runtime.watch(ours(), strip::pod).packed();
+    let mut revisions = runtime.watch(ours(), strip::controller_revision).packed();
+    let deployments = runtime.watch(all(), strip::deployment).packed();
+    let stateful_sets = runtime.watch(all(), strip::stateful_set).packed();
+    let jobs = runtime.watch(all(), strip::job).packed();
+    let services = runtime.watch(all(), strip::service).packed();
+    let config_maps = runtime.watch(ours(), strip::config_map).packed();
+    let network_policies = runtime.watch(all(), strip::network_policy).packed();
+    let mut weights_claims = runtime.watch(ours(), strip::volume_claim).packed();
     let scope = WarningScope {
         workspaces: workspaces.cache(),
         pods: pods.cache(),
@@ -162,6 +162,12 @@ fn free<K: ClaimObject + Watched>(ledger: &SharedLedger, change: &Change<K>) {
     }
 }
 
+/// Returns true if nothing was done for the Workspace yet: its claims come before all else.
+fn is_new(workspace: &Workspace) -> bool {
+    let mut finalizers = workspace.metadata.finalizers.iter().flatten();
+    !finalizers.any(|held| held == labels::WORKSPACE_FINALIZER) && !workspace.is_terminating()
+}
+
 fn is_owned<K: ClaimObject + Watched>(claim: &K, workspaces: &Cache<Workspace>) -> bool {
     let workspace = owner_key(claim).and_then(|key| workspaces.get(&key));
     let uid = claim
@@ -189,7 +195,7 @@ impl Starter<'_> {
             watch.run(self.tasks.token(), move |change: &Change<K>| {
                 let keys = change.both().flat_map(|object| concerns(object));
                 // Most objects of a cluster concern no Workspace.
-                keys.filter(|key| is_workspace || workspaces.get(key).is_some())
+                keys.filter(|key| is_workspace || workspaces.contains(key))
                     .for_each(|key| enqueuer.enqueue(key));
             }),
         );
@@ -205,8 +211,9 @@ impl Starter<'_> {
             watch.run(self.tasks.token(), move |change: &Change<Workspace>| {
                 user_configs.record(&change.key, change.new.as_deref());
                 traces.record(change);
-                for workspace in change.both() {
-                    enqueuer.enqueue(Key::of(workspace.as_ref()));
+                match &change.new {
+                    Some(workspace) if is_new(workspace) => enqueuer.enqueue_new(change.key.clone()),
+                    _ => enqueuer.enqueue(change.key.clone()),
                 }
                 let uid = |workspace: &Option<Arc<Workspace>>| {
                     workspace.as_ref().map(|workspace| workspace.uid().to_owned())
@@ -268,7 +275,7 @@ impl Starter<'_> {
             watch.run(self.tasks.token(), move |change: &Change<K>| {
                 record(change);
                 let keys = change.both().filter_map(|claim| owner_key(claim.as_ref()));
-                keys.filter(|key| workspaces.get(key).is_some())
+                keys.filter(|key| workspaces.contains(key))
                     .for_each(|key| enqueuer.enqueue(key));
                 if let Some(claim) = &change.new
                     && !is_owned(claim.as_ref(), &workspaces)
@@ -287,7 +294,7 @@ impl Starter<'_> {
             watch.run(self.tasks.token(), move |change: &Change<ControllerRevision>| {
                 upgrades.record(change);
                 let keys = change.both().flat_map(|revision| concerned(revision.as_ref()));
-                keys.filter(|key| workspaces.get(key).is_some())
+                keys.filter(|key| workspaces.contains(key))
                     .for_each(|key| enqueuer.enqueue(key));
             }),
         );

@@ -97,7 +97,10 @@ fn rig(names: &[&str], concurrency: usize, script: Script) -> Rig {
         cache: cache.cache(),
         caches: Caches::new().with(&cache.cache()),
         queue,
-        settings: ControllerSettings { concurrency },
+        settings: ControllerSettings {
+            concurrency,
+            ..ControllerSettings::default()
+        },
     };
     let token = CancellationToken::new();
     let (ground, end) = (runtime.clone(), token.clone());

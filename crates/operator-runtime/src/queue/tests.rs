@@ -58,6 +58,29 @@ async fn who_was_served_goes_behind_those_who_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn new_objects_are_first_in_their_namespace_and_once_only() {
+    let (enqueuer, queue) = super::queue(Duration::ZERO);
+    let in_namespace = |namespace: &str, name: &str| Key::namespaced(namespace, name);
+    for name in ["old-1", "old-2", "young"] {
+        enqueuer.enqueue(in_namespace("a", name));
+    }
+    enqueuer.enqueue(in_namespace("b", "old"));
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    // It waits already, and goes before those that wait longer.
+    enqueuer.enqueue_new(in_namespace("a", "young"));
+    let mut order = Vec::new();
+    for _ in 0..3 {
+        order.push(queue.next().await.to_string());
+    }
+    assert_eq!(order, ["a/young", "b/old", "a/old-1"]);
+    queue.done(in_namespace("a", "young"), Some(Duration::ZERO));
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert_eq!(queue.depth(), 2);
+    assert_eq!(queue.next().await.to_string(), "a/old-2", "it is known now");
+    assert_eq!(queue.next().await.to_string(), "a/young");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_requeue_is_kept_and_a_new_key_is_sooner() {
     let (enqueuer, queue) = super::queue(DEBOUNCE);
     enqueuer.enqueue(key("a"));
@@ -149,7 +172,8 @@ proptest! {
             let at = |ms| now + Duration::from_millis(ms);
             match op {
                 Op::Add(id, after) => {
-                    entries.add(spread(id), at(after));
+                    let rank = if after % 2 == 0 { Rank::New } else { Rank::Known };
+                    entries.add(spread(id), at(after), rank);
                     wanted.insert(spread(id));
                 }
                 Op::Take => {
@@ -183,7 +207,8 @@ proptest! {
                 }
                 Op::Pass(ms) => now += Duration::from_millis(ms),
             }
-            let ordered: usize = entries.namespaces.values().map(BTreeSet::len).sum();
+            let ordered = entries.namespaces.values().map(|keys| keys.new.len() + keys.known.len());
+            let ordered: usize = ordered.sum();
             prop_assert_eq!(ordered, entries.waiting.len());
             let held = entries.waiting.len() + entries.working.values().flatten().count();
             prop_assert_eq!(held, wanted.len());
