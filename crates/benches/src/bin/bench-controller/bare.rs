@@ -10,13 +10,14 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, Node, Service, ServiceSpec};
-use kaito_api::Machine;
+use kaito_api::{Machine, Workspace};
 use kube::api::{ListParams, ObjectMeta, Patch, PatchParams};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
-use crate::times::Times;
+use crate::times::BareTimes;
 use crate::watch;
 
 /// Requests in flight of the benchmark's own writers, equal to the controllers' concurrency.
@@ -25,17 +26,19 @@ pub(crate) const CONCURRENCY: usize = 16;
 /// The namespace of the copies.
 const NAMESPACE: &str = "bare";
 
-/// Applies copies of `count` Machines, and of the Nodes, Services and Deployments that go with them.
+/// Applies `count` Workspaces that nobody reconciles, and a claim for each. Then it applies copies of as many Machines, and of the
+/// Nodes, Services and Deployments that go with them.
 ///
 /// # Errors
 /// When something cannot be read or is refused, or the copies are not available within `limit`.
-pub(crate) async fn write(client: &Client, count: usize, limit: Duration) -> Result<Times> {
+pub(crate) async fn write(client: &Client, count: usize, limit: Duration) -> Result<BareTimes> {
     let namespace = Namespace {
         metadata: named(NAMESPACE),
         ..Namespace::default()
     };
     apply(&Api::all(client.clone()), vec![namespace]).await?;
     let machines = copies(&Api::<Machine>::all(client.clone()), count, machine).await?;
+    let workspaces_and_claims = workspaces(client, &machines).await?;
     let nodes = copies(&Api::<Node>::all(client.clone()), count, node).await?;
     let services = copies(&Api::default_namespaced(client.clone()), count, service).await?;
     let deployments = copies(&Api::default_namespaced(client.clone()), count, deployment).await?;
@@ -50,7 +53,39 @@ pub(crate) async fn write(client: &Client, count: usize, limit: Duration) -> Res
     };
     let deployed = there(client);
     let (_, ready) = tokio::try_join!(write, watch::available(&deployed, count, started, limit))?;
-    Ok(Times { claims, ready })
+    Ok(BareTimes {
+        claims,
+        workspaces_and_claims,
+        ready,
+    })
+}
+
+/// Writes what the controller writes until the claims exist, and the Workspaces that it writes them for.
+async fn workspaces(client: &Client, machines: &[Machine]) -> Result<f64> {
+    let api: Api<Workspace> = Api::default_namespaced(client.clone());
+    let claims: Api<Machine> = Api::all(client.clone());
+    let started = Instant::now();
+    each(machines.to_vec(), async |machine| {
+        let claim = Machine {
+            metadata: ObjectMeta {
+                name: Some(format!("of-{}", machine.name_any())),
+                ..machine.metadata
+            },
+            ..machine
+        };
+        let (name, params) = (claim.name_any(), PatchParams::apply("bench"));
+        api.patch(&name, &params, &Patch::Apply(crate::workspace(&name)))
+            .await?;
+        let finalizer = json!({"metadata": {"finalizers": ["bench.kaito.sh/bare"]}});
+        api.patch(&name, &PatchParams::default(), &Patch::Merge(finalizer))
+            .await?;
+        claims
+            .patch(&name, &params, &Patch::Apply(&claim))
+            .await
+            .map(drop)
+    })
+    .await?;
+    Ok(started.elapsed().as_secs_f64())
 }
 
 fn there<K: Resource<Scope = NamespaceResourceScope>>(client: &Client) -> Api<K>

@@ -4,23 +4,23 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use local_cluster::AuditEntry;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use testkit::{Mark, Stack, TestEnv};
 
 use crate::process::Usage;
-use crate::times::Times;
+use crate::times::{BareTimes, Times};
 
 /// Programs of ours whose cost is printed.
 pub(crate) const PROGRAMS: [&str; 2] = ["workspace-controller", "gpu-provisioner"];
 
 /// Figures of one run, as the table of the documentation is made from them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Figures {
     pub(crate) workspaces: usize,
     /// Seconds until a node of the simulated cloud joins.
     pub(crate) join_seconds: f64,
     pub(crate) controllers: Times,
-    pub(crate) bare_writer: Times,
+    pub(crate) bare_writer: BareTimes,
     /// Of the whole run, until all Workspaces were ready.
     pub(crate) cost: Cost,
     /// Of the time after that, in which nothing changed.
@@ -30,7 +30,7 @@ pub(crate) struct Figures {
 }
 
 /// Cost of a run for each Workspace.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Cost {
     pub(crate) programs: Vec<ProgramCost>,
     /// Writes of all clients.
@@ -40,9 +40,9 @@ pub(crate) struct Cost {
 }
 
 /// Cost of one of our programs for each Workspace.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct ProgramCost {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// Without leases and events.
     pub(crate) writes: f64,
     pub(crate) events: f64,
@@ -53,9 +53,9 @@ pub(crate) struct ProgramCost {
 }
 
 /// Cost of a program while nothing changes.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Idle {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// Thousandths of a processor.
     pub(crate) millicores: f64,
     /// Of the whole time, without leases.
@@ -64,9 +64,9 @@ pub(crate) struct Idle {
 }
 
 /// Cost of a new process of a program.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Restart {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// Seconds until every object was reconciled and none waits.
     pub(crate) steady: f64,
     /// Without leases.
@@ -116,7 +116,7 @@ impl Books {
             let is_event = |entry: &&AuditEntry| entry.resource == "events";
             let events = own(&entries, name).filter(is_event).count();
             Ok(ProgramCost {
-                name,
+                name: name.to_owned(),
                 writes: each((own(&entries, name).count() - events) as f64),
                 events: each(events as f64),
                 cpu_ms: each(usage.cpu_seconds * 1000.0),

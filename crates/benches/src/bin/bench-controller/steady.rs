@@ -27,7 +27,7 @@ pub(crate) async fn idle(env: &TestEnv, stack: &Stack, duration: Duration) -> Re
         let after = Usage::of(pid)?;
         let seconds = after.cpu_seconds - before?.cpu_seconds;
         Ok(Idle {
-            name,
+            name: name.to_owned(),
             millicores: 1000.0 * seconds / duration.as_secs_f64(),
             writes: own(&entries, name).count(),
             rss_mb: after.rss_mb,
@@ -66,13 +66,23 @@ pub(crate) async fn restart(env: &TestEnv, stack: &mut Stack, count: usize) -> R
         let steady = started.elapsed().as_secs_f64();
         tokio::time::sleep(AFTERWARDS).await;
         all.push(Restart {
-            name,
+            name: name.to_owned(),
             steady,
             writes: own(&env.audit().entries_since(mark)?, name).count(),
             peak_rss_mb: Usage::of(slot(stack, name).pid())?.peak_rss_mb,
         });
     }
     Ok(all)
+}
+
+/// Ends our programs, so that nobody reconciles what is written next.
+pub(crate) async fn stop(stack: &mut Stack) -> Result<()> {
+    for name in PROGRAMS {
+        let running = slot(stack, name);
+        running.terminate()?;
+        running.wait(LIMIT).await?;
+    }
+    Ok(())
 }
 
 fn slot<'a>(stack: &'a mut Stack, name: &str) -> &'a mut Running {
