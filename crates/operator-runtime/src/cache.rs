@@ -19,13 +19,13 @@ pub(crate) struct IndexData<K> {
 }
 
 /// An object as it is kept.
-pub(crate) enum Kept<K> {
+pub(crate) enum CachedObject<K> {
     Whole(Arc<K>),
     Packed(Packed),
 }
 
 pub(crate) struct Inner<K> {
-    pub(crate) objects: BTreeMap<Key, Kept<K>>,
+    pub(crate) objects: BTreeMap<Key, CachedObject<K>>,
     pub(crate) packing: Option<Packing<K>>,
     pub(crate) indexes: Vec<IndexData<K>>,
     pub(crate) latest: u64,
@@ -43,16 +43,16 @@ impl<K> Inner<K> {
     }
 
     /// Returns the object; packing has checked that it can be unpacked.
-    fn whole(&self, kept: &Kept<K>) -> Option<Arc<K>> {
+    fn whole(&self, kept: &CachedObject<K>) -> Option<Arc<K>> {
         match kept {
-            Kept::Whole(object) => Some(Arc::clone(object)),
-            Kept::Packed(packed) => (self.packing.as_ref()?.unpack)(packed).map(Arc::new),
+            CachedObject::Whole(object) => Some(Arc::clone(object)),
+            CachedObject::Packed(packed) => (self.packing.as_ref()?.unpack)(packed).map(Arc::new),
         }
     }
 
-    fn keep(&self, object: &Arc<K>) -> Kept<K> {
+    fn keep(&self, object: &Arc<K>) -> CachedObject<K> {
         let packed = self.packing.as_ref().and_then(|packing| (packing.pack)(object));
-        packed.map_or_else(|| Kept::Whole(Arc::clone(object)), Kept::Packed)
+        packed.map_or_else(|| CachedObject::Whole(Arc::clone(object)), CachedObject::Packed)
     }
 
     pub(crate) fn put(&mut self, key: &Key, object: Option<&Arc<K>>) -> Option<Arc<K>> {

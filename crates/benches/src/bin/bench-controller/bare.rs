@@ -19,6 +19,7 @@ use serde_json::json;
 
 use crate::times::BareTimes;
 use crate::watch;
+use crate::workspace::workspace;
 
 /// Requests in flight of the benchmark's own writers, equal to the controllers' concurrency.
 pub(crate) const CONCURRENCY: usize = 16;
@@ -74,8 +75,7 @@ async fn workspaces(client: &Client, machines: &[Machine]) -> Result<f64> {
             ..machine
         };
         let (name, params) = (claim.name_any(), PatchParams::apply("bench"));
-        api.patch(&name, &params, &Patch::Apply(crate::workspace(&name)))
-            .await?;
+        api.patch(&name, &params, &Patch::Apply(workspace(&name))).await?;
         let finalizer = json!({"metadata": {"finalizers": ["bench.kaito.sh/bare"]}});
         api.patch(&name, &PatchParams::default(), &Patch::Merge(finalizer))
             .await?;

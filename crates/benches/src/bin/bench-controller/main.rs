@@ -12,6 +12,7 @@ mod steady;
 mod table;
 mod times;
 mod watch;
+mod workspace;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -23,11 +24,11 @@ use kaito_api::Workspace;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use local_cluster::{ClusterOptions, Tier};
-use serde_json::{Value, json};
 use testkit::{Stack, StackOptions, TestEnv};
 
 use crate::report::{Books, Figures};
 use crate::times::Times;
+use crate::workspace::workspace;
 
 /// Measures the controllers on a control plane of their own.
 #[derive(Debug, Parser)]
@@ -165,13 +166,4 @@ async fn create(client: &Client, count: usize) -> Result<()> {
         .try_collect::<()>()
         .await?;
     Ok(())
-}
-
-/// A Workspace of one GPU node.
-fn workspace(name: &str) -> Value {
-    json!({
-        "apiVersion": "kaito.sh/v1beta1", "kind": "Workspace", "metadata": {"name": name},
-        "resource": {"instanceType": "Standard_NC24ads_A100_v4", "labelSelector": {"matchLabels": {"apps": name}}},
-        "inference": {"preset": {"name": "phi-4-mini-instruct"}}
-    })
 }
