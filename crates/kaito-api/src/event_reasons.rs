@@ -6,9 +6,6 @@ use crate::claim_kind::ClaimKind;
 pub const RECONCILE_FAILED: &str = "ReconcileFailed";
 /// A Workspace became ready.
 pub const READY: &str = "Ready";
-
-/// The number of nodes of a new Workspace, with their price.
-pub const SIZED: &str = "Sized";
 /// A claim was deleted since its Workspace is gone.
 pub const ORPHANED_CLAIM_DELETED: &str = "OrphanedClaimDeleted";
 

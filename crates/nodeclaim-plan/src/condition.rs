@@ -17,6 +17,12 @@ pub(crate) fn unmet(reason: ClaimReason, cause: &str) -> ConditionUpdate {
     ConditionUpdate::unmet(reason, sentence(cause))
 }
 
+/// Returns the update of `Launched` from the request to the end of the creation, so that one status shows both.
+pub(crate) fn requested(instance: &str) -> ConditionUpdate {
+    let cause = format!("instance {instance} was requested");
+    pending(ClaimReason::InstanceCreating, &cause)
+}
+
 /// Returns the update for the stages that follow the launch, for a claim without an instance.
 pub(crate) fn not_launched(claim: &Claim) -> ConditionUpdate {
     let cause = format!("the {} is not launched", claim.claim_kind().as_str());

@@ -11,7 +11,7 @@ use kube::ResourceExt as _;
 use crate::condition::{self, ConditionUpdate};
 use crate::launch::decision::LaunchState;
 use crate::node::edit::NodeEdit;
-use crate::node::facts::{is_initialized, is_ready, taint_text};
+use crate::node::facts::{is_initialized, is_ready, taint_text, taints};
 
 /// Taints of a Node that is still starting: key, value if it matters, effect.
 const EPHEMERAL: [(&str, Option<&str>, &str); 5] = [
@@ -50,6 +50,16 @@ fn initialize(claim: &Claim, edit: &mut NodeEdit<'_>) -> ConditionUpdate {
             ConditionUpdate::done()
         }
     }
+}
+
+/// Returns true if a Node that is registered as it is now would be fit for work.
+pub(crate) fn is_fit(claim: &Claim, node: &Node) -> bool {
+    let taints = taints(node).iter();
+    let left: Vec<Taint> = taints
+        .filter(|taint| taint.key != UNREGISTERED_TAINT)
+        .cloned()
+        .collect();
+    obstacle(claim, node, &left).is_none()
 }
 
 /// Returns what the Node still lacks, in the order in which things come up on it.

@@ -48,14 +48,20 @@ pub use repair::answer::{RepairAnswer, RepairHold};
 pub use repair::rule::{RepairRule, RepairRuleError, RepairRules};
 pub use settings::Settings;
 
+use std::time::Duration;
+
 use cloudprovider::CloudCall;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kaito_api::labels::TERMINATION_FINALIZER;
 use plan::{Finalizer, Plan};
 
 use crate::context::PlanContext;
+use crate::instance::InstanceView;
 use crate::phase::Phase;
 use crate::status::findings::Findings;
+
+/// Time after which a claim shows that the instances could not be listed.
+const LISTING_PATIENCE: SignedDuration = SignedDuration::from_secs(5);
 
 /// Plans the next step of one claim.
 #[must_use]
@@ -63,7 +69,7 @@ pub fn plan(now: Timestamp, observed: &Observed, settings: &Settings) -> Plan<Cl
     let context = PlanContext::new(now, observed, settings);
     match phase::of(&context) {
         Phase::NotManaged => Plan::default(),
-        Phase::Unprotected => protect(live(&context)),
+        Phase::Unprotected => protect(&context, live(&context)),
         Phase::Live => live(&context),
         Phase::NodeDeleted(node) => node_deletion::plan(&context, node),
         Phase::Reclaimed(node) => spot::plan(&context, node),
@@ -98,13 +104,30 @@ fn live(context: &PlanContext<'_>) -> Plan<CloudCall> {
 
 /// Reduces the plan for a claim without our finalizer: only the finalizer is stored, unless an instance is to be created.
 /// That plan stores the finalizer itself, together with the intent to create: the write comes before the call, and fails
-/// if the claim has changed.
-fn protect(plan: Plan<CloudCall>) -> Plan<CloudCall> {
-    match plan.cloud {
-        Some(CloudCall::Create(_)) => plan,
-        _ => Plan {
+/// if the claim has changed. A new claim waits for the listing that such a plan needs.
+fn protect(context: &PlanContext<'_>, plan: Plan<CloudCall>) -> Plan<CloudCall> {
+    match (&plan.cloud, unlisted(context)) {
+        (Some(CloudCall::Create(_)), _) => plan,
+        (_, Some(left)) => Plan {
+            requeue: Some(left),
+            reasons: plan.reasons,
+            ..Plan::default()
+        },
+        (_, None) => Plan {
             finalizer: Finalizer::Ensure(TERMINATION_FINALIZER),
             ..Plan::default()
         },
     }
+}
+
+/// Returns the time for which a new claim needs no finalizer: nothing was asked for, and the instances are about to be listed.
+fn unlisted(context: &PlanContext<'_>) -> Option<Duration> {
+    let is_untouched = matches!(context.instance, InstanceView::Unknown)
+        && context.last_call.is_none()
+        && context.record.started.is_none()
+        && context.nodes.is_empty();
+    let created = context.claim.metadata().creation_timestamp.as_ref()?.0;
+    let left = time::remaining(time::after(created, LISTING_PATIENCE), context.now)?;
+    // Clocks differ.
+    (is_untouched && left <= time::to_std(LISTING_PATIENCE)).then_some(left)
 }

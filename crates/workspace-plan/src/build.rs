@@ -6,7 +6,9 @@ mod names;
 mod tuning;
 mod workloads;
 
-pub(crate) use claims::{delete as delete_claim, delete_orphans as delete_orphaned_claims};
+pub(crate) use claims::{
+    creates_any as creates_claims, delete as delete_claim, delete_orphans as delete_orphaned_claims,
+};
 pub(crate) use names::check_names;
 
 use plan::{Manifest, Write};

@@ -3,6 +3,9 @@
 //! The claim of an ordinal has the same name whatever its kind, and a claim of either kind takes the ordinal. So when
 //! the kind is switched, claims of the other kind stay as long as they live, and no node is requested twice.
 
+use std::time::Duration;
+
+use jiff::SignedDuration;
 use kaito_api::conditions::{ClaimConditionType, WorkspaceReason};
 use kaito_api::{Claim, ClaimKind, labels, names};
 
@@ -140,6 +143,24 @@ pub(crate) fn instance_type<'a>(context: &PlanContext<'a>) -> Option<(&'a str, b
     });
     let first = all.min_by_key(|(place, _)| *place);
     first.map(|((is_terminating, _), name)| (name, !is_terminating))
+}
+
+/// Returns the time for which the claims count as new, if there are any and no provisioner has reported about one yet.
+pub(crate) fn unreported(context: &PlanContext<'_>, patience: SignedDuration) -> Option<Duration> {
+    let is_reported = |claim: &Claim| {
+        let mut steps = ClaimConditionType::STEPS.into_iter();
+        steps.any(|step| claim.condition(step).is_some()) || !is_live(claim.metadata())
+    };
+    if own(context).any(is_reported) {
+        return None;
+    }
+    let created = |claim: &Claim| Some(claim.metadata().creation_timestamp.as_ref()?.0);
+    let last = own(context).filter_map(created).max()?;
+    let age = context.now.duration_since(last);
+    let left = patience.checked_sub(age)?;
+    // Clocks differ.
+    let is_new = left.is_positive() && left <= patience;
+    Duration::try_from(left).ok().filter(|_| is_new)
 }
 
 /// Returns true if the claim's node is ready.

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kaito_api::conditions::WorkspaceReason;
-use kaito_api::event_reasons;
 use plan::condition::ConditionReason as _;
-use plan::{Event, Manifest, Plan};
+use plan::{Manifest, Plan};
 
 use crate::build;
+use crate::claims;
 use crate::condition::ConditionUpdate;
 use crate::context::PlanContext;
 use crate::desired::{Desired, DesiredWorkload};
@@ -20,6 +20,9 @@ use crate::node_set::NodeSet;
 use crate::problem::Problem;
 use crate::rollout;
 use crate::status::{self, StatusReport};
+
+/// Time that a provisioner has to say something about new claims before the first status is written.
+const UNREPORTED: SignedDuration = SignedDuration::from_secs(2);
 
 /// Plans the writes that lead to the desired state. The workload is the last of the manifests.
 pub(crate) fn plan(context: &PlanContext<'_>, desired: &Desired<'_>, manifests: Vec<Manifest>) -> Plan {
@@ -34,10 +37,8 @@ pub(crate) fn plan(context: &PlanContext<'_>, desired: &Desired<'_>, manifests: 
     let rollout_notes = std::mem::take(&mut rollout.notes);
     let changes_at = rollout.changes_at;
     let mut plan = Plan::default();
-    // The first plan only stores the finalizer and shows the size. So nothing is bought before both are there.
-    if context.has_finalizer() {
-        plan.writes = build::writes(context, desired, rollout, resource.is_true());
-    }
+    // Where the finalizer is missing, it is stored before these.
+    plan.writes = build::writes(context, desired, rollout, resource.is_true());
     plan.add_reason(reason_code(desired, resource.is_true()), &resource.message);
     let notes = desired.update_blocked.iter().chain(&desired.notes).cloned();
     let (resource, refusal_note) = with_refused_grant(context, resource);
@@ -58,10 +59,21 @@ pub(crate) fn plan(context: &PlanContext<'_>, desired: &Desired<'_>, manifests: 
     .noting(notes);
     status::report(context, &report, &mut plan);
     plan.requeue = plan.requeue.into_iter().chain(until(context, changes_at)).min();
-    if let Some(summary) = sizing_summary.filter(|_| context.creates_nodes() && !context.has_finalizer()) {
-        plan.events.push(Event::normal(event_reasons::SIZED, summary));
+    if context.status().is_none() && context.refusals.is_empty() {
+        postpone_status(context, &mut plan);
     }
     plan
+}
+
+/// Leaves the first status to a later plan, while it would only say that claims were made a moment ago. The new claims cause
+/// the next reconcile. So claims of others come before the status, and that shows at once what became of the claims.
+fn postpone_status(context: &PlanContext<'_>, plan: &mut Plan) {
+    if !context.has_finalizer() && build::creates_claims(context, &plan.writes) {
+        plan.status = None;
+    } else if let Some(left) = claims::unreported(context, UNREPORTED) {
+        plan.status = None;
+        plan.requeue = plan.requeue.into_iter().chain([left]).min();
+    }
 }
 
 /// Reports a ceiling that keeps the Workspace from its nodes as the cause. It is a note where all nodes are there or another

@@ -152,10 +152,7 @@ impl OfferingChoice {
             .map(|refused| refused.text(self.refused.len()));
         let each = each.collect::<Vec<_>>().join("; ");
         match (&self.offering, &self.refused[..]) {
-            (Some(_), []) => {
-                let cause = format!("instance {} was requested", context.name);
-                condition::pending(ClaimReason::InstanceCreating, &cause)
-            }
+            (Some(_), []) => condition::requested(context.name),
             (Some(offering), _) => {
                 let cause = format!("instance {} is requested as {offering}; {each}", context.name);
                 condition::pending(ClaimReason::InstanceCreating, &cause)

@@ -126,11 +126,6 @@ fn note_refusal(context: &PlanContext<'_>) -> ClaimEdit {
     edit
 }
 
-fn requested(context: &PlanContext<'_>) -> condition::ConditionUpdate {
-    let cause = format!("instance {} was requested", context.name);
-    condition::pending(ClaimReason::InstanceCreating, &cause)
-}
-
 /// Waits until the pause after a failure is over.
 fn back_off<'a>(
     context: &PlanContext<'a>,
@@ -243,7 +238,7 @@ fn awaiting_visibility<'a>(context: &PlanContext<'a>) -> Option<LaunchDecision<'
         requeue: Some(context.poll),
         ..LaunchDecision::new(
             "awaiting_visibility",
-            LaunchState::NotLaunched(requested(context)),
+            LaunchState::NotLaunched(condition::requested(context.name)),
         )
     })
 }

@@ -1,7 +1,10 @@
 //! Waiting: the launch steps that ask the cloud for no change.
 
+use std::time::Duration;
+
 use cloudprovider::{CloudCall, Instance, InstanceState, Ownership};
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Node;
 use kaito_api::Claim;
 use kaito_api::conditions::{ClaimConditionType, ClaimReason, Status};
 use kaito_api::labels::{LAUNCH_STARTED, OPERATION_URL};
@@ -14,14 +17,17 @@ use crate::launch::decision::{LaunchDecision, LaunchState};
 use crate::launch::error_reasons::Origin;
 use crate::launch::{backoff, choice, failure, replace};
 use crate::node::edit::NodeEdit;
+use crate::node::facts::has_finalizer;
 use crate::node::matching::{self, NodeMatch};
 use crate::node::ownership;
-use crate::{instance_deletion, time};
+use crate::{initialization, instance_deletion, time};
 
 /// Time until a stopped instance is looked at again; listings show sooner that it runs.
 const STOPPED_POLL: SignedDuration = SignedDuration::from_mins(5);
 /// Time between the intent to create and the accepted request above which the latter is noted.
 const START_TOLERANCE: SignedDuration = SignedDuration::from_mins(2);
+/// Time in which a Node that has just joined changes most.
+const SETTLING: SignedDuration = SignedDuration::from_secs(5);
 
 /// Waits for the claim of the other kind that has the name to go. Nothing is created, nothing is changed.
 pub(crate) fn name_conflict<'a>(context: &PlanContext<'a>) -> LaunchDecision<'a> {
@@ -113,11 +119,15 @@ pub(crate) fn stopped<'a>(instance: &Instance) -> LaunchDecision<'a> {
 /// Waits for an instance that is being created or changed; a Node that exists already is taken.
 pub(crate) fn creating<'a>(context: &PlanContext<'a>, instance: &Instance) -> LaunchDecision<'a> {
     let requeue = Some(context.poll);
+    let mut settled_in = None;
     if let NodeMatch::One(node) = matching::find(context) {
-        return LaunchDecision {
-            requeue,
-            ..LaunchDecision::joined(context.claim, node)
-        };
+        settled_in = settling(context, node);
+        if settled_in.is_none() {
+            return LaunchDecision {
+                requeue,
+                ..LaunchDecision::joined(context.claim, node)
+            };
+        }
     }
     if replace::is_overdue(context, instance) {
         return replace::overdue(context, instance);
@@ -125,6 +135,11 @@ pub(crate) fn creating<'a>(context: &PlanContext<'a>, instance: &Instance) -> La
     // Seconds into a scale-up or an image upgrade a Node may be missing; the state will show how it ends.
     let decision = if context.claim.is_true(ClaimConditionType::Launched) {
         LaunchDecision::new("instance_changing", LaunchState::Unchanged)
+    } else if instance.state == InstanceState::Creating {
+        LaunchDecision::new(
+            "instance_creating",
+            LaunchState::NotLaunched(condition::requested(context.name)),
+        )
     } else {
         let cause = format!(
             "instance {} is being created (state {})",
@@ -135,7 +150,7 @@ pub(crate) fn creating<'a>(context: &PlanContext<'a>, instance: &Instance) -> La
     };
     LaunchDecision {
         claim_edit: note_operation(context),
-        requeue,
+        requeue: requeue.into_iter().chain(settled_in).min(),
         ..decision
     }
 }
@@ -155,10 +170,28 @@ fn note_operation(context: &PlanContext<'_>) -> ClaimEdit {
     edit
 }
 
+/// Returns the time for which a Node that has just joined is left alone. The programs of the cluster write it then, which makes
+/// our writes fail. One that is fit for work is registered and initialized in one write.
+fn settling(context: &PlanContext<'_>, node: &Node) -> Option<Duration> {
+    if has_finalizer(node) || initialization::is_fit(context.claim, node) {
+        return None;
+    }
+    let joined = node.metadata.creation_timestamp.as_ref()?.0;
+    let left = time::remaining(time::after(joined, SETTLING), context.now)?;
+    // Clocks differ.
+    (left <= time::to_std(SETTLING)).then_some(left)
+}
+
 /// Waits for the Node of an instance that is complete, and replaces the instance once the wait is too long.
 pub(crate) fn succeeded<'a>(context: &PlanContext<'a>, instance: &Instance) -> LaunchDecision<'a> {
     match matching::find(context) {
-        NodeMatch::One(node) => LaunchDecision::joined(context.claim, node),
+        NodeMatch::One(node) => match settling(context, node) {
+            None => LaunchDecision::joined(context.claim, node),
+            left => LaunchDecision {
+                requeue: left,
+                ..LaunchDecision::new("node_settling", LaunchState::Unchanged)
+            },
+        },
         NodeMatch::Many(names) => LaunchDecision::several_nodes(context.name, &names),
         NodeMatch::None(cause) => awaiting_node(context, instance, cause),
     }

@@ -1,6 +1,8 @@
 //! Launch: the calls to the cloud and the conditions, for each state of the instance.
 
 use cloudprovider::{CallKind, CallOutcome, Deferral, ErrorClass, InstanceLookup, InstanceState};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kaito_api::Machine;
 use kaito_api::conditions::ClaimReason;
 use kaito_api::labels::LAUNCH_STARTED;
 use plan::{Finalizer, Write};
@@ -53,6 +55,69 @@ fn nothing_is_launched_before_the_finalizer_is_stored() {
         let plan = bare(case).plan();
         assert_eq!(plan.finalizer, Finalizer::Ensure("karpenter.sh/termination"));
         assert!(plan.writes.is_empty() && plan.cloud.is_none() && plan.status.is_none());
+    }
+}
+
+#[test]
+fn a_new_claim_is_not_written_before_the_instances_are_listed() {
+    let plan = |age: i64, change: fn(&mut Machine)| {
+        let case = Case::new(InstanceLookup::Unknown).machine(|m| {
+            m.metadata.finalizers = None;
+            m.metadata.creation_timestamp = Some(Time(t(-age)));
+            change(m);
+        });
+        case.plan()
+    };
+    let young = plan(1, |_| {});
+    assert_eq!((young.is_noop(), requeue(&young)), (true, Some(4)));
+    // Nobody waits for long, whatever the clocks say, and what was asked for is protected.
+    let asked: fn(&mut Machine) = |m| {
+        let started = (LAUNCH_STARTED.to_owned(), t(-1).to_string());
+        m.metadata.annotations = Some([started].into());
+    };
+    for (age, change) in [(5, (|_| {}) as fn(&mut Machine)), (-60, |_| {}), (1, asked)] {
+        let plan = plan(age, change);
+        assert_eq!(
+            plan.finalizer,
+            Finalizer::Ensure("karpenter.sh/termination"),
+            "{age}"
+        );
+    }
+}
+
+#[test]
+fn one_status_shows_the_request_and_the_creation() {
+    let requested = Case::absent(4).plan();
+    assert_eq!(deeds(&requested), CREATE);
+    let creating = InstanceLookup::Found(std::sync::Arc::new(instance(InstanceState::Creating)));
+    let creating = Case::new(creating).machine(|m| {
+        let annotations = m.metadata.annotations.get_or_insert_default();
+        annotations.insert(LAUNCH_STARTED.to_owned(), t(-1).to_string());
+        m.status = Some(parse(requested.status.clone().unwrap()));
+    });
+    assert_eq!(creating.plan().status, None);
+}
+
+#[test]
+fn a_node_that_has_just_joined_is_written_once_it_is_fit_or_after_a_while() {
+    let succeeded = InstanceLookup::Found(std::sync::Arc::new(instance(InstanceState::Succeeded)));
+    let plan = |age: i64, ready: bool| {
+        let mut node = new_node();
+        node.metadata.creation_timestamp = Some(Time(t(-age)));
+        if !ready {
+            node.status.as_mut().unwrap().conditions = None;
+        }
+        Case::new(succeeded.clone()).node(node).plan()
+    };
+    let young = plan(1, false);
+    assert_eq!((young.writes.len(), requeue(&young)), (0, Some(4)));
+    assert_eq!(
+        young.status,
+        Case::new(InstanceLookup::Unknown).plan().status,
+        "nothing is known yet"
+    );
+    for (age, ready) in [(1, true), (5, false), (-60, false)] {
+        assert_eq!(plan(age, ready).writes.len(), 1, "{age}");
     }
 }
 

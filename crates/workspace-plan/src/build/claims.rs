@@ -99,7 +99,7 @@ fn backs_off(context: &PlanContext<'_>, name: &str, request: &ClaimRequest<'_>) 
 }
 
 /// Returns true if the writes create claims.
-pub(super) fn creates_any(context: &PlanContext<'_>, writes: &[Write]) -> bool {
+pub(crate) fn creates_any(context: &PlanContext<'_>, writes: &[Write]) -> bool {
     writes.iter().any(|write| match write {
         Write::Apply(manifest) => claims::of_name(context, &manifest.target().name).next().is_none(),
         Write::Delete(_) | Write::Patch(_) | Write::Evict(_) => false,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use plan::Write;
 use serde_json::json;
 use workspace_plan::PresetLookup;
@@ -10,25 +11,57 @@ use crate::case::{Case, actions, check, condition, state};
 use crate::objects::{self, claim_name, machine, node, parse};
 
 #[test]
-fn the_finalizer_is_stored_before_anything_is_created() {
+fn the_first_plan_stores_the_finalizer_and_then_the_claims() {
     let case = Case::serving("phi-4").edit(|workspace| workspace.metadata.finalizers = None);
     let plan = case.plan();
-    assert_eq!(actions(&plan), ["claim"]);
-    // The size and its price are shown before anything is bought.
+    assert_eq!(actions(&plan), ["claim", "apply Machine"]);
+    // Claims of others come before the status.
+    assert_eq!(plan.status, None);
     let size = "phi-4 with 2048 tokens of context takes 1 x Standard_NC24ads_A100_v4 (";
-    let sized = &plan.events[0];
-    assert_eq!(sized.reason, "Sized");
+    let created = &plan.events[0];
+    assert_eq!((plan.events.len(), created.reason), (1, "MachineCreated"));
     assert!(
-        sized.message.starts_with(size) && sized.message.ends_with("GPUs), $3.67/h."),
+        created.message.contains(size) && created.message.ends_with("GPUs), $3.67/h."),
         "{}",
-        sized.message
+        created.message
     );
-    assert!(condition(&plan, "NodesReady").contains(&sized.message));
-    let next = case.clone().stored();
-    assert_eq!(actions(&next.plan()), ["apply Machine"]);
-    let refused =
-        case.edit(|w| w.spec.inference.as_mut().unwrap().preset.as_mut().unwrap().name = "x".into());
-    assert_eq!(actions(&refused.plan())[0], "claim");
+    let next = case.stored();
+    assert_eq!(actions(&next.plan()), ["apply NetworkPolicy", "apply Service"]);
+    assert!(condition(&next.plan(), "NodesReady").contains(size));
+}
+
+#[test]
+fn the_first_status_waits_a_moment_for_news_of_the_claims() {
+    let case = Case::serving("phi-4");
+    let plan = |age: i64, is_reported: bool| {
+        let mut case = case.clone();
+        let mut claim = machine(0, Some(("InstanceCreating", "It is made.")));
+        claim.metadata.creation_timestamp = Some(Time(objects::t(-age)));
+        claim.status.take_if(|_| !is_reported);
+        case.observed.claims = vec![claim.into()];
+        let plan = case.plan();
+        (
+            plan.status.is_some(),
+            plan.requeue.map(|requeue| requeue.as_secs()),
+        )
+    };
+    assert_eq!(plan(1, false), (false, Some(1)));
+    assert_eq!(plan(1, true), (true, None));
+    // The last one is of a clock that is ahead.
+    for age in [2, 60, -60] {
+        assert_eq!(plan(age, false), (true, None), "{age}");
+    }
+    // A refusal is shown at once.
+    let case = case.edit(|workspace| workspace.metadata.finalizers = None);
+    assert!(case.plan().status.is_none());
+    let target = claim_name(0);
+    let target = plan::ObjectRef {
+        kind: plan::Kind::Machine,
+        namespace: None,
+        name: target,
+    };
+    let refused = plan::RefusedWrite::new(plan::Verb::Apply, target, Some(403), "no");
+    assert!(case.report(&[refused]).status.is_some());
 }
 
 #[test]
