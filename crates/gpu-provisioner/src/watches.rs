@@ -36,8 +36,8 @@ pub(crate) fn start(
     let node_claims = runtime.watch(all(), strip::node_claim);
     let classes = runtime.watch(all(), strip::node_class);
     let mut nodes = runtime.watch(all(), strip::node);
-    let mut pods = runtime.watch(all(), strip::pod).packed();
-    let mut attachments = runtime.watch(all(), strip::attachment).packed();
+    let mut pods = runtime.watch(all(), strip::pod);
+    let mut attachments = runtime.watch(all(), strip::attachment);
     let source = CacheSource {
         claims: Claims {
             machines: machines.cache(),

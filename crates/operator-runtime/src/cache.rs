@@ -9,7 +9,6 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 
 use crate::key::Key;
-use crate::packing::{Packed, Packing};
 
 pub(crate) type KeysOf<K> = Box<dyn Fn(&K) -> Vec<String> + Send + Sync>;
 
@@ -18,49 +17,18 @@ pub(crate) struct IndexData<K> {
     pub(crate) entries: HashMap<String, BTreeSet<Key>>,
 }
 
-/// An object as it is kept.
-pub(crate) enum CachedObject<K> {
-    Whole(Arc<K>),
-    Packed(Packed),
-}
-
 pub(crate) struct Inner<K> {
-    pub(crate) objects: BTreeMap<Key, CachedObject<K>>,
-    pub(crate) packing: Option<Packing<K>>,
+    pub(crate) objects: BTreeMap<Key, Arc<K>>,
     pub(crate) indexes: Vec<IndexData<K>>,
     pub(crate) latest: u64,
 }
 
 impl<K> Inner<K> {
-    /// Returns the object of this key.
-    pub(crate) fn get(&self, key: &Key) -> Option<Arc<K>> {
-        self.whole(self.objects.get(key)?)
-    }
-
-    /// Iterates over all objects, by key.
-    pub(crate) fn all(&self) -> impl Iterator<Item = Arc<K>> {
-        self.objects.values().filter_map(|kept| self.whole(kept))
-    }
-
-    /// Returns the object; packing has checked that it can be unpacked.
-    fn whole(&self, kept: &CachedObject<K>) -> Option<Arc<K>> {
-        match kept {
-            CachedObject::Whole(object) => Some(Arc::clone(object)),
-            CachedObject::Packed(packed) => (self.packing.as_ref()?.unpack)(packed).map(Arc::new),
-        }
-    }
-
-    fn keep(&self, object: &Arc<K>) -> CachedObject<K> {
-        let packed = self.packing.as_ref().and_then(|packing| (packing.pack)(object));
-        packed.map_or_else(|| CachedObject::Whole(Arc::clone(object)), CachedObject::Packed)
-    }
-
     pub(crate) fn put(&mut self, key: &Key, object: Option<&Arc<K>>) -> Option<Arc<K>> {
-        let old = match object.map(|object| self.keep(object)) {
-            Some(kept) => self.objects.insert(key.clone(), kept),
+        let old = match object {
+            Some(object) => self.objects.insert(key.clone(), Arc::clone(object)),
             None => self.objects.remove(key),
         };
-        let old = old.and_then(|kept| self.whole(&kept));
         for index in &mut self.indexes {
             if let Some(old) = &old {
                 index.remove(key, old);
@@ -121,7 +89,7 @@ impl<K> Cache<K> {
     /// Returns the object of this key.
     #[must_use]
     pub fn get(&self, key: &Key) -> Option<Arc<K>> {
-        read(&self.shared).get(key)
+        read(&self.shared).objects.get(key).cloned()
     }
 
     /// Returns true if there is an object of this key.
@@ -133,14 +101,16 @@ impl<K> Cache<K> {
     /// Returns all objects, by key.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<K>> {
-        read(&self.shared).all().collect()
+        read(&self.shared).objects.values().cloned().collect()
     }
 
     /// Returns the objects that match, by key. It visits every object: prefer an [`Index`].
     pub fn filter(&self, matches: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
         read(&self.shared)
-            .all()
+            .objects
+            .values()
             .filter(|object| matches(object))
+            .cloned()
             .collect()
     }
 
@@ -211,7 +181,7 @@ impl<K> Index<K> {
             .and_then(|index| index.entries.get(value));
         keys.into_iter()
             .flatten()
-            .filter_map(|key| inner.get(key))
+            .filter_map(|key| inner.objects.get(key).cloned())
             .collect()
     }
 }

@@ -11,12 +11,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
-use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::cache::{Cache, Index, IndexData, Inner, Shared, read, write};
 use crate::key::Key;
-use crate::packing::Packing;
 
 /// A kind that fits a [`Cache`].
 pub trait Watched:
@@ -99,7 +97,6 @@ impl<K: Watched> CacheWriter<K> {
     pub fn new() -> Self {
         let inner = Inner {
             objects: BTreeMap::new(),
-            packing: None,
             indexes: Vec::new(),
             latest: 0,
         };
@@ -109,14 +106,6 @@ impl<K: Watched> CacheWriter<K> {
             listing: BTreeMap::new(),
             per_namespace: usize::MAX,
         }
-    }
-
-    /// Keeps objects packed, from now on.
-    pub(crate) fn pack(&mut self)
-    where
-        K: Serialize,
-    {
-        write(&self.shared).packing = Some(Packing::json());
     }
 
     /// Limits the objects of each namespace. Further ones are ignored until others are gone.
@@ -152,10 +141,8 @@ impl<K: Watched> CacheWriter<K> {
             keys_of: Box::new(keys_of),
             entries: HashMap::new(),
         };
-        for key in inner.objects.keys() {
-            if let Some(object) = inner.get(key) {
-                data.add(key, &object);
-            }
+        for (key, object) in &inner.objects {
+            data.add(key, object);
         }
         inner.indexes.push(data);
         Index {
@@ -208,7 +195,7 @@ impl<K: Watched> CacheWriter<K> {
             }
             Err(meta) => {
                 let key = key_of(&meta);
-                let known = read(&self.shared).get(&key);
+                let known = read(&self.shared).objects.get(&key).cloned();
                 if let Some(known) = known.filter(|known| known.meta().uid == meta.uid) {
                     self.listing.insert(key, known);
                 }
@@ -217,7 +204,7 @@ impl<K: Watched> CacheWriter<K> {
     }
 
     /// Returns true if the namespace has no room for one more object.
-    fn is_full<V>(&self, objects: &BTreeMap<Key, V>, key: &Key) -> bool {
+    fn is_full(&self, objects: &BTreeMap<Key, Arc<K>>, key: &Key) -> bool {
         if self.per_namespace == usize::MAX || objects.contains_key(key) {
             return false;
         }

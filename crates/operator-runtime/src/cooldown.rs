@@ -1,5 +1,5 @@
-//! The pause after a reconcile that failed, and the shorter one after a reconcile that wrote. Changes of other objects and listings of the cloud do not end it; a change of the
-//! object itself does.
+//! The pause after a reconcile that failed, and the shorter one after a reconcile that wrote. Changes of other objects and
+//! listings of the cloud do not end it; a change of the object itself does.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};

@@ -31,7 +31,6 @@ mod key;
 pub mod leader;
 pub mod live;
 mod metrics;
-mod packing;
 mod publish;
 mod queue;
 mod reconcile;

@@ -101,16 +101,6 @@ impl<K: Watched> Watch<K> {
         self
     }
 
-    /// Keeps objects packed: a tenth of the memory, for some time of each read. It is for kinds that are read by key.
-    #[must_use]
-    pub fn packed(mut self) -> Self
-    where
-        K: serde::Serialize,
-    {
-        self.writer.pack();
-        self
-    }
-
     /// Cache that the watch fills.
     #[must_use]
     pub fn cache(&self) -> Cache<K> {

@@ -44,15 +44,15 @@ pub(crate) fn start(
     let mut machines = runtime.watch(all(), strip::machine);
     let mut node_claims = runtime.watch(all(), strip::node_claim);
     let mut nodes = runtime.watch(all(), strip::node);
-    let mut pods = runtime.watch(ours(), strip::pod).packed();
-    let mut revisions = runtime.watch(ours(), strip::controller_revision).packed();
-    let deployments = runtime.watch(all(), strip::deployment).packed();
-    let stateful_sets = runtime.watch(all(), strip::stateful_set).packed();
-    let jobs = runtime.watch(all(), strip::job).packed();
-    let services = runtime.watch(all(), strip::service).packed();
-    let config_maps = runtime.watch(ours(), strip::config_map).packed();
-    let network_policies = runtime.watch(all(), strip::network_policy).packed();
-    let mut weights_claims = runtime.watch(ours(), strip::volume_claim).packed();
+    let mut pods = runtime.watch(ours(), strip::pod);
+    let mut revisions = runtime.watch(ours(), strip::controller_revision);
+    let deployments = runtime.watch(all(), strip::deployment);
+    let stateful_sets = runtime.watch(all(), strip::stateful_set);
+    let jobs = runtime.watch(all(), strip::job);
+    let services = runtime.watch(all(), strip::service);
+    let config_maps = runtime.watch(ours(), strip::config_map);
+    let network_policies = runtime.watch(all(), strip::network_policy);
+    let mut weights_claims = runtime.watch(ours(), strip::volume_claim);
     let scope = WarningScope {
         workspaces: workspaces.cache(),
         pods: pods.cache(),
