@@ -238,7 +238,7 @@ fn an_undisturbed_life() -> Result<(), Failure> {
     for kind in ClaimKind::ALL {
         let mut run = Run::new(kind, vec![], None);
         run.settle()?;
-        let reasons = ["awaiting_listing", "create", "instance_creating", "node_settling", "joined"];
+        let reasons = ["awaiting_listing", "create", "instance_creating", "joined"];
         assert_eq!(run.reasons(), reasons);
         runner::stay_quiet(&mut run.world)?;
         assert_eq!(run.requests("create"), 1);
