@@ -5,6 +5,7 @@
 mod cluster;
 mod generate;
 mod image;
+mod prices;
 mod release;
 mod repository;
 mod simulate;
@@ -41,6 +42,8 @@ enum Command {
     Image(image::Args),
     /// Build one version and push it: images, chart, plugin, SBOMs, checksums, signatures
     Release(release::Args),
+    /// Refresh the list prices of the built-in instance types from a table of a Karpenter provider
+    Prices(prices::Args),
     /// Make the site of the documentation
     Site(site::Args),
     /// Show a model that answers from a pod of a real node; without root, three examples on simulated nodes
@@ -72,6 +75,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Tidy(args) => tidy::run(&args),
         Command::Image(args) => image::run(&args),
         Command::Release(args) => release::run(&args),
+        Command::Prices(args) => prices::run(&args),
         Command::Site(args) => site::run(&args),
         Command::Demo(args) => stack::demo(&args),
         Command::Bench(bench) => stack::bench(&bench),

@@ -70,7 +70,7 @@ fn a_new_claim_is_not_written_before_the_instances_are_listed() {
     };
     let young = plan(1, |_| {});
     assert_eq!((young.is_noop(), requeue(&young)), (true, Some(4)));
-    // Nobody waits for long, whatever the clocks say, and what was asked for is protected.
+    // The wait is short with any clock, and a claim with a request is protected.
     let asked: fn(&mut Machine) = |m| {
         let started = (LAUNCH_STARTED.to_owned(), t(-1).to_string());
         m.metadata.annotations = Some([started].into());

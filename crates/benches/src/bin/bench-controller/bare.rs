@@ -27,7 +27,7 @@ pub(crate) const CONCURRENCY: usize = 16;
 /// The namespace of the copies.
 const NAMESPACE: &str = "bare";
 
-/// Applies `count` Workspaces that nobody reconciles, and a claim for each. Then it applies copies of as many Machines, and of the
+/// Applies `count` Workspaces and a claim for each while no controller runs. Then it applies copies of as many Machines, and of the
 /// Nodes, Services and Deployments that go with them.
 ///
 /// # Errors

@@ -75,7 +75,7 @@ pub(crate) async fn restart(env: &TestEnv, stack: &mut Stack, count: usize) -> R
     Ok(all)
 }
 
-/// Ends our programs, so that nobody reconciles what is written next.
+/// Stops the controllers before the next objects are written.
 pub(crate) async fn stop(stack: &mut Stack) -> Result<()> {
     for name in PROGRAMS {
         let running = slot(stack, name);
