@@ -33,7 +33,7 @@ enum Step {
     Plant(Kind, &'static str, Value),
     /// The cloud refuses the instance type of every launch.
     RefuseLaunches,
-    /// A condition of the Workspace gets this status and reason.
+    /// A condition of the Workspace, as it was applied last, gets this status and reason.
     Await(&'static str, &'static str, &'static str),
     /// A user deletes the Workspace, and it disappears with everything that belongs to it.
     Delete,
@@ -93,6 +93,7 @@ async fn play(scenario: &Scenario, world: &World) -> Result<Vec<String>> {
                 simulated.refuse_launches();
             }
             Step::Await(condition, status, reason) => {
+                world.observed(scenario.workspace).await?;
                 world
                     .condition(scenario.workspace, condition, status, Some(reason))
                     .await?;
@@ -186,7 +187,6 @@ fn edited() -> Scenario {
             Step::Apply(inference("edited")),
             Step::Await("WorkspaceReady", "True", "workspaceReady"),
             Step::Apply(object),
-            Step::Await("WorkspaceReady", "False", "workspacePending"),
             Step::Await("WorkspaceReady", "True", "workspaceReady"),
             Step::Compare,
             Step::Delete,

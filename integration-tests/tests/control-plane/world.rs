@@ -99,6 +99,22 @@ impl World {
     }
 
     /// Waits until a condition of a Workspace has this status and, if given, this reason; returns its message.
+    /// Waits until the status is of the Workspace as it was applied last.
+    pub(crate) async fn observed(&self, name: &str) -> Result<()> {
+        let api = self.workspaces();
+        let what = format!("a status of the last edit of {name}");
+        let seen = self.env.eventually(&what, LIMIT, async || {
+            let workspace = api.get(name).await?;
+            let observed = workspace.status.and_then(|status| status.observed_generation);
+            ensure!(
+                observed == workspace.metadata.generation,
+                "observed: {observed:?}"
+            );
+            Ok(())
+        });
+        seen.await
+    }
+
     pub(crate) async fn condition(
         &self,
         name: &str,

@@ -53,14 +53,16 @@ impl SimulatedCluster {
     pub(super) fn await_condition(&mut self, kind: &str, status: &str, reason: &str) -> Result<()> {
         let key = self.workspace.clone();
         let reached = |world: &World| {
-            let conditions = world
-                .api
-                .get(&key)
-                .map(|value| value["status"]["conditions"].clone());
-            let conditions = conditions.unwrap_or_default();
-            conditions.as_array().into_iter().flatten().any(|condition| {
-                condition["type"] == kind && condition["status"] == status && condition["reason"] == reason
-            })
+            let Some(workspace) = world.api.get(&key) else {
+                return false;
+            };
+            let mut conditions = workspace["status"]["conditions"].as_array().into_iter().flatten();
+            workspace["status"]["observedGeneration"] == workspace["metadata"]["generation"]
+                && conditions.any(|condition| {
+                    condition["type"] == kind
+                        && condition["status"] == status
+                        && condition["reason"] == reason
+                })
         };
         let done = self.world.advance_until(LIMIT, reached)?;
         ensure!(done, "simulated: {kind} is never {status} {reason}");
