@@ -36,9 +36,11 @@ pub(crate) fn plan(context: &PlanContext<'_>, desired: &Desired<'_>, manifests: 
     let mut rollout = rollout::of(context, desired, manifests);
     let rollout_notes = std::mem::take(&mut rollout.notes);
     let changes_at = rollout.changes_at;
-    let mut plan = Plan::default();
-    // Where the finalizer is missing, it is stored before these.
-    plan.writes = build::writes(context, desired, rollout, resource.is_true());
+    let mut plan = Plan {
+        // Where the finalizer is missing, it is stored before these.
+        writes: build::writes(context, desired, rollout, resource.is_true()),
+        ..Plan::default()
+    };
     plan.add_reason(reason_code(desired, resource.is_true()), &resource.message);
     let notes = desired.update_blocked.iter().chain(&desired.notes).cloned();
     let (resource, refusal_note) = with_refused_grant(context, resource);
