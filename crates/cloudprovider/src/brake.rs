@@ -1,5 +1,6 @@
 //! The brake on deletions that follow from deleted Nodes. A mistaken mass deletion of Nodes gives a small part of the fleet
-//! back, and leaves time to stop the rest.
+//! back, and leaves time to stop the rest. And the memory of Nodes that
+//! fail together.
 
 use std::collections::BTreeMap;
 
@@ -32,9 +33,57 @@ impl DeletionBrake {
     }
 }
 
+/// Time without a question after which a failure of many Nodes counts as another one.
+const FORGOTTEN: SignedDuration = SignedDuration::from_mins(5);
+
+/// A time in which many Nodes are unhealthy, while the cloud and the API server answer. A restart forgets it, and the time
+/// begins again.
+#[derive(Clone, Debug)]
+pub(crate) struct MassFailure {
+    nodes: usize,
+    since: Timestamp,
+    asked: Timestamp,
+}
+
+impl MassFailure {
+    /// Records that so many Nodes are unhealthy. Returns the time since which no other one failed.
+    pub(crate) fn record(last: &mut Option<Self>, nodes: usize, now: Timestamp) -> Timestamp {
+        let is_same = |last: &&mut Self| last.nodes >= nodes && now.duration_since(last.asked) <= FORGOTTEN;
+        let since = last.as_mut().filter(is_same).map_or(now, |last| last.since);
+        *last = Some(Self {
+            nodes,
+            since,
+            asked: now,
+        });
+        since
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_of_a_mass_failure_begins_again_with_each_further_node() {
+        let at = |minutes| Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minutes);
+        let mut last = None;
+        // Minutes, unhealthy Nodes, and the minute from which the time counts.
+        for (minute, nodes, since) in [
+            (0, 3, 0),
+            (5, 3, 0),
+            (9, 2, 0),
+            (10, 3, 10),
+            (14, 3, 10),
+            (20, 3, 20),
+            (21, 9, 21),
+        ] {
+            assert_eq!(
+                MassFailure::record(&mut last, nodes, at(minute)),
+                at(since),
+                "{minute}"
+            );
+        }
+    }
 
     #[test]
     fn a_share_is_permitted_in_each_window_and_no_claim_twice() {

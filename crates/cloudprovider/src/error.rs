@@ -56,6 +56,8 @@ pub enum ErrorClass {
     Quota,
     /// The cloud has no free machine now.
     Capacity,
+    /// The cloud has machines, but their Nodes do not join the cluster.
+    NeverJoined,
     /// The network of the cluster has no free address for another node.
     NoAddresses,
     /// The cluster has as many instances as it may have.
@@ -93,6 +95,7 @@ impl ErrorClass {
             Self::SkuUnavailable => "sku_unavailable",
             Self::Quota => "quota",
             Self::Capacity => "capacity",
+            Self::NeverJoined => "never_joined",
             Self::NoAddresses => "no_addresses",
             Self::ClusterFull => "cluster_full",
             Self::ClusterStopped => "cluster_stopped",

@@ -196,7 +196,10 @@ impl ErrorClass {
     /// Returns true if the error is about the offering: another one may well be there.
     #[must_use]
     pub fn is_of_offering(self) -> bool {
-        matches!(self, Self::SkuUnavailable | Self::Quota | Self::Capacity)
+        matches!(
+            self,
+            Self::SkuUnavailable | Self::Quota | Self::Capacity | Self::NeverJoined
+        )
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::brake::DeletionBrake;
+use crate::brake::{DeletionBrake, MassFailure};
 use crate::call::{CallKind, CallOutcome, Deferral};
 use crate::error::{ErrorClass, ProviderError};
 use crate::instance::Instance;
@@ -40,6 +40,7 @@ pub struct InstanceTracker {
     full: Option<FullCluster>,
     offerings: RefusedOfferings,
     brake: DeletionBrake,
+    mass_failure: Option<MassFailure>,
     /// Claims that are given up because their Nodes are to be replaced.
     replaced: BTreeSet<String>,
 }

@@ -279,6 +279,8 @@ reasons! {
         SubscriptionQuotaReached = "SubscriptionQuotaReached" => "Ask for more quota of this family in this region, or delete what uses it.",
         /// The cloud has no capacity for this instance type now.
         AllocationFailure = "AllocationFailure" => "Nothing to do: it is tried again. Another instance type or region may have capacity.",
+        /// Two instances of the offering in a row ran without a Node.
+        NodeNeverJoined = "NodeNeverJoined" => "Look at the boot log of an instance in the cloud: network, API server address, bootstrap token, image. Another offering or instance type is tried if one is allowed, otherwise this one again.",
         /// The cluster's network has no free address for another node.
         NoAddresses = "NoAddresses" => "Enlarge the subnet or the pod network that the message names, or delete nodes; it is tried again.",
         /// The cluster has as many instances as it may have.

@@ -23,6 +23,7 @@ pub(crate) fn pause(kind: CallKind, class: ErrorClass, failures: u32, settings: 
         }
         ErrorClass::Quota
         | ErrorClass::Capacity
+        | ErrorClass::NeverJoined
         | ErrorClass::NoAddresses
         | ErrorClass::ClusterFull
         | ErrorClass::ClusterStopped

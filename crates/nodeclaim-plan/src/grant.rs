@@ -10,13 +10,13 @@ use kaito_api::labels::{NODE_COUNT, WORKSPACE_UID};
 use kube::ResourceExt as _;
 
 use crate::context::PlanContext;
-use crate::node::ownership;
-use crate::observe::{Source, most_deletions, nodes_of};
+use crate::fleet_health::{self, FleetHealth};
+use crate::observe::{Source, most_deletions};
 use crate::observed::Observed;
 use crate::outdated;
 use crate::phase::{self, Phase};
-use crate::repair::answer::{RepairAnswer, RepairHold};
-use crate::repair::{self, symptom};
+use crate::repair;
+use crate::repair::answer::{MASS_FAILURE_HOLD, RepairAnswer, RepairHold};
 use crate::settings::Settings;
 
 /// Returns the name of a Node whose replacement is due, for its health, its age or its class. It is to be read past the caches, for [`authorize`].
@@ -47,33 +47,61 @@ pub fn authorize(
 ) {
     let by_plan = |at: Timestamp| at.saturating_add(ahead).unwrap_or(at);
     let Some(live) = live else {
+        tracker.end_mass_failure();
         observed.repair = RepairAnswer::Held(RepairHold::NodeUnread);
         return;
     };
     if !take(observed, live) || due_node(by_plan(steady), observed, settings).is_none() {
         return;
     }
+    observed.repair = decide(source, tracker, observed, settings, (steady, ahead));
+}
+
+fn decide(
+    source: &impl Source,
+    tracker: &mut InstanceTracker,
+    observed: &Observed,
+    settings: &Settings,
+    (steady, ahead): (Timestamp, SignedDuration),
+) -> RepairAnswer {
+    let by_plan = |at: Timestamp| at.saturating_add(ahead).unwrap_or(at);
     let is_heard = |at: Timestamp| steady.duration_since(at) <= settings.cloud_silence;
-    observed.repair = if !tracker.listed_at().is_some_and(is_heard) {
-        RepairAnswer::Held(RepairHold::CloudSilent)
-    } else {
-        let fleet = source.fleet();
-        let most = most_deletions(fleet.len(), settings.node_deletion_percent);
-        let sick = |claim: &&Claim| is_unhealthy(source, claim, settings);
-        let is_outdated = is_outdated(by_plan(steady), observed, settings);
-        if is_outdated
-            && (fleet.iter().any(|claim| sick(&claim)) || !others_are_settled(&fleet, &observed.claim))
-        {
-            RepairAnswer::Held(RepairHold::Others)
-        } else if fleet.iter().filter(sick).count() > most {
-            RepairAnswer::Held(RepairHold::Many)
-        } else {
-            match tracker.permit_deletion(observed.claim.uid(), most, steady) {
-                Ok(()) => RepairAnswer::Granted,
-                Err(until) => RepairAnswer::Held(RepairHold::Brake(by_plan(until))),
-            }
-        }
+    if !tracker.listed_at().is_some_and(is_heard) {
+        tracker.end_mass_failure();
+        return RepairAnswer::Held(RepairHold::CloudSilent);
+    }
+    let (now, claims) = (by_plan(steady), source.fleet());
+    let own = observed.claim.uid();
+    let health = fleet_health::of((source, tracker), &claims, own, settings, now);
+    let has_ill = health.unhealthy > 0;
+    if is_outdated(now, observed, settings) && (has_ill || !others_are_settled(&claims, &observed.claim)) {
+        return RepairAnswer::Held(RepairHold::Others);
+    }
+    let most = most_deletions(claims.len(), settings.node_deletion_percent);
+    let Some(most) = permitted(tracker, &health, most, steady) else {
+        return RepairAnswer::Held(RepairHold::Many);
     };
+    match tracker.permit_deletion(own, most, steady) {
+        Ok(()) => RepairAnswer::Granted,
+        Err(until) => RepairAnswer::Held(RepairHold::Brake(by_plan(until))),
+    }
+}
+
+/// Returns the number of Nodes that may be replaced in the time of the brake. After a failure of many that lasts, it is one.
+/// `None` if the cause is probably none of the Nodes.
+fn permitted(
+    tracker: &mut InstanceTracker,
+    health: &FleetHealth,
+    most: usize,
+    steady: Timestamp,
+) -> Option<usize> {
+    if health.unhealthy <= most {
+        tracker.end_mass_failure();
+        return Some(most);
+    }
+    let since = tracker.record_mass_failure(health.unhealthy, steady);
+    let has_lasted = steady.duration_since(since) >= MASS_FAILURE_HOLD;
+    (has_lasted && health.has_ready_other).then_some(1)
 }
 
 /// Returns true if the node is healthy, and is replaced for its age or its class.
@@ -107,12 +135,4 @@ fn take(observed: &mut Observed, live: Option<Node>) -> bool {
         }
         None => false,
     }
-}
-
-fn is_unhealthy(source: &impl Source, claim: &Claim, settings: &Settings) -> bool {
-    let nodes = nodes_of(source, claim);
-    let nodes: Vec<&Node> = nodes.iter().map(|node| &**node).collect();
-    ownership::own_nodes(&nodes, claim)
-        .into_iter()
-        .any(|node| symptom::first(&settings.repair_rules, node, claim).is_some())
 }

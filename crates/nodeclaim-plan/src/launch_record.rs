@@ -42,7 +42,15 @@ pub(crate) struct LaunchFailure {
     pub(crate) error: ProviderError,
 }
 
+/// Our code for an instance that was complete and whose Node did not join in time.
+pub(crate) const DID_NOT_JOIN: &str = "NodeDidNotJoin";
+
 impl LaunchFailure {
+    /// Returns true if the Node of an instance did not join.
+    pub(crate) fn has_not_joined(&self) -> bool {
+        self.error.code == DID_NOT_JOIN
+    }
+
     /// Returns true if only the offering failed: another one may well be there.
     pub(crate) fn is_of_offering(&self) -> bool {
         self.offering.is_some() && self.error.class.is_of_offering()

@@ -14,6 +14,7 @@ pub mod cluster;
 mod condition;
 mod context;
 pub mod fleet;
+mod fleet_health;
 pub mod garbage;
 mod give_up;
 mod grant;

@@ -18,6 +18,7 @@ use kube::ResourceExt as _;
 use crate::context::PlanContext;
 use crate::launch::class;
 use crate::launch::instance_type::instance_type;
+use crate::launch_record::{LaunchFailure, LaunchRecord};
 use crate::managed;
 use crate::node::ownership;
 use crate::node_deletion;
@@ -84,6 +85,13 @@ pub fn observe(
         tracker.view(name, claim.uid(), steady)
     };
     let facts = facts.by_clock(ahead);
+    let noted = LaunchRecord::read(&claim).failure;
+    if let Some(failure) = noted.filter(LaunchFailure::has_not_joined)
+        && let Some(offering) = &failure.offering
+    {
+        let at = failure.at.saturating_sub(ahead).unwrap_or(failure.at);
+        tracker.learn_noted(offering, at, &failure.error);
+    }
     let class_name = class::name(&claim, settings);
     let class = source.node_class(class_name);
     let mut observed = Observed {
@@ -120,6 +128,34 @@ pub fn observe(
         observed.deletion_held_until = permit.err().map(by_plan);
     }
     observed
+}
+
+/// Gathers what decides whether the Node of a claim is healthy, and nothing else.
+pub(crate) fn observe_health(source: &impl Source, tracker: &InstanceTracker, claim: &Claim) -> Observed {
+    let name = claim.name();
+    let rivals = source.claims(name);
+    Observed {
+        instance: tracker.lookup(name),
+        nodes: nodes_of(source, claim),
+        has_name_conflict: rivals
+            .iter()
+            .any(|other| managed::has_name_conflict(claim, other)),
+        pods: Vec::new(),
+        attachments: Vec::new(),
+        last_call: None,
+        deferral: None,
+        read_at: None,
+        state_since: None,
+        failure: None,
+        full: None,
+        class: None,
+        near_classes: Vec::new(),
+        refused: RefusedOfferings::default(),
+        deletion_held_until: None,
+        repair: RepairAnswer::NotAsked,
+        launches_held: false,
+        claim: claim.clone(),
+    }
 }
 
 /// Returns the names that are like one that no class has.

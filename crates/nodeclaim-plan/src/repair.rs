@@ -22,7 +22,7 @@ use crate::context::PlanContext;
 use crate::instance::InstanceView;
 use crate::node::facts::{forbid_replacement, has_finalizer, has_label, is_initialized};
 use crate::node::matching::{self, NodeMatch};
-use crate::repair::answer::{RepairAnswer, RepairHold};
+use crate::repair::answer::{MASS_FAILURE_HOLD, RepairAnswer, RepairHold};
 use crate::repair::symptom::Symptom;
 use crate::{give_up, launch, time};
 
@@ -88,13 +88,19 @@ fn since(context: &PlanContext<'_>, node: &Node, symptom: &Symptom<'_>) -> Optio
 }
 
 impl Unhealthy<'_> {
-    fn due(&self) -> Option<Timestamp> {
+    /// Returns the time of its replacement; `None` until the claim's condition is stored.
+    pub(crate) fn due(&self) -> Option<Timestamp> {
         Some(time::after(self.since?, self.symptom.rule.after))
     }
 
     /// Returns true if the Node was unhealthy for long enough.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
         self.due().is_some_and(|due| due <= now)
+    }
+
+    /// Returns true if the Node was never fit for work.
+    pub(crate) fn is_starting(&self) -> bool {
+        !is_initialized(self.node)
     }
 
     /// Returns true if an annotation of the claim or of the Node forbids its replacement.
@@ -135,7 +141,7 @@ pub(crate) fn health(context: &PlanContext<'_>) -> Health {
     };
     let is_due = unhealthy.is_due(context.now);
     // A Node that starts is not ready either.
-    if !is_due && !is_initialized(unhealthy.node) {
+    if !is_due && unhealthy.is_starting() {
         let left = unhealthy.due().and_then(|due| time::remaining(due, context.now));
         return Health {
             update: None,
@@ -179,7 +185,9 @@ fn held(context: &PlanContext<'_>) -> (String, Option<Duration>) {
         ),
         RepairAnswer::Held(RepairHold::Many) => (
             format!(
-                "more than {percent} % of the nodes are unhealthy at once, so the cause is not this node"
+                "more than {percent} % of the nodes are unhealthy at once, so the cause may not be this node; if that lasts for {} \
+                 minutes and another node is ready, they are replaced one by one",
+                MASS_FAILURE_HOLD.as_mins()
             ),
             again,
         ),

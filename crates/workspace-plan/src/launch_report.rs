@@ -20,6 +20,10 @@ pub(crate) const MESSAGE: usize = 300;
 /// stay: it is withdrawn, and created again after a pause that grows.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(15);
 
+/// Time for which an instance without a Node lives at least before its end counts as that of a Node that never joined. A
+/// Karpenter gives such a claim up after 15 minutes.
+const UNJOINED: SignedDuration = SignedDuration::from_mins(10);
+
 /// Returns true if another provisioner than a gpu-provisioner serves the claim.
 pub(crate) fn is_foreign(claim: &Claim) -> bool {
     claim.node_class().is_some_and(|class| !class.is_kaito())
@@ -37,6 +41,17 @@ pub(crate) fn has_lasted(claim: &Claim, now: Timestamp) -> bool {
     launch_failure(claim)
         .and_then(|_| due(claim))
         .is_some_and(|due| due <= now)
+}
+
+/// Returns the words about a Karpenter's claim that is gone, if its instance ran for long and no Node joined.
+pub(crate) fn never_joined(claim: &Claim, now: Timestamp) -> Option<String> {
+    let launched = claim.condition(ClaimConditionType::Launched)?;
+    let since = launched.since.filter(|_| launched.status == Status::True)?;
+    let deleted = claim.metadata().deletion_timestamp.as_ref();
+    let lived = deleted.map_or(now, |time| time.0).duration_since(since);
+    let is_unjoined =
+        is_foreign(claim) && !claim.is_true(ClaimConditionType::Registered) && lived >= UNJOINED;
+    is_unjoined.then(|| last_report(claim).unwrap_or_else(|| "no Node joined".to_owned()))
 }
 
 /// Time at which a claim that fails to launch is given up.
@@ -60,7 +75,10 @@ pub(crate) fn refusal(claim: &Claim) -> Option<(AnyReason, String)> {
     let reason = ClaimReason::parse(launched.reason)?;
     let is_about_type = matches!(
         reason,
-        ClaimReason::AllocationFailure | ClaimReason::SubscriptionQuotaReached | ClaimReason::SkuNotAvailable
+        ClaimReason::AllocationFailure
+            | ClaimReason::SubscriptionQuotaReached
+            | ClaimReason::SkuNotAvailable
+            | ClaimReason::NodeNeverJoined
     );
     let words = launched.message.trim();
     let words = words.strip_suffix(reason.remedy()).unwrap_or(words).trim_end();

@@ -19,6 +19,11 @@ use crate::offer::Offer;
 /// Most offers that are remembered. Those that are forgotten soonest give way.
 const MOST: usize = 256;
 
+/// Instances in a row without a Node after which their offer counts as refused. One may be chance.
+const UNJOINED: u32 = 2;
+/// Time after which an instance without a Node is forgotten.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(2);
+
 /// An offer that was refused, and until when it is left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnavailableType {
@@ -32,6 +37,10 @@ pub struct UnavailableType {
 }
 
 impl UnavailableType {
+    fn is_unjoined(&self) -> bool {
+        self.reason == AnyReason::Claim(ClaimReason::NodeNeverJoined)
+    }
+
     /// The labels of a metric: instance type, capacity types, zones and reason.
     #[must_use]
     pub fn labels(&self) -> [(&'static str, String); 4] {
@@ -46,18 +55,29 @@ impl UnavailableType {
 
 /// All offers that were refused lately.
 #[derive(Clone, Debug, Default)]
-pub struct UnavailableTypes(BTreeMap<Offer, Arc<UnavailableType>>);
+pub struct UnavailableTypes {
+    refused: BTreeMap<Offer, Arc<UnavailableType>>,
+    /// Instances of a Karpenter in a row whose Nodes never joined, and the end of the last one.
+    unjoined: BTreeMap<Offer, (u32, Timestamp)>,
+}
 
 impl UnavailableTypes {
     /// Records one change of a claim of either kind: a new refusal, the end of a claim that could not be launched, or a launch.
     pub fn record(&mut self, old: Option<&Claim>, new: Option<&Claim>, now: Timestamp) {
+        self.record_joining(old, new, now);
+        let has_become = |new: &Claim, step| new.is_true(step) && old.is_some_and(|old| !old.is_true(step));
         if let Some(new) = new
             && new.is_true(ClaimConditionType::Launched)
         {
-            if old.is_some_and(|old| !old.is_true(ClaimConditionType::Launched))
-                && let Some(offer) = Offer::of(new)
-            {
-                self.0.remove(&offer);
+            let (launched, registered) = (ClaimConditionType::Launched, ClaimConditionType::Registered);
+            if let Some(offer) = Offer::of(new).filter(|_| has_become(new, launched)) {
+                // An instance shows nothing where Nodes do not join.
+                self.refused
+                    .retain(|refused, found| *refused != offer || found.is_unjoined());
+            }
+            if let Some(offer) = Offer::of(new).filter(|_| has_become(new, registered)) {
+                self.refused.remove(&offer);
+                self.unjoined.remove(&offer);
             }
             return;
         }
@@ -71,7 +91,7 @@ impl UnavailableTypes {
             // A restart may have forgotten it.
             (old, Some(new)) => refusal(new).filter(|found| {
                 let is_new = old.and_then(refusal).as_ref() != Some(found);
-                is_new || Offer::of(new).is_some_and(|offer| !self.0.contains_key(&offer))
+                is_new || Offer::of(new).is_some_and(|offer| !self.refused.contains_key(&offer))
             }),
             (_, None) => None,
         };
@@ -79,6 +99,33 @@ impl UnavailableTypes {
             && let Some(offer) = new.or(old).and_then(Offer::of)
         {
             self.add(offer, reason, &message, now);
+        }
+    }
+
+    /// Counts a Karpenter's claim that is gone because its Node never joined. A gpu-provisioner counts by itself.
+    fn record_joining(&mut self, old: Option<&Claim>, new: Option<&Claim>, now: Timestamp) {
+        let Some(words) = old
+            .filter(|_| new.is_none())
+            .and_then(|old| launch_report::never_joined(old, now))
+        else {
+            return;
+        };
+        let Some(offer) = old.and_then(Offer::of) else {
+            return;
+        };
+        self.unjoined
+            .retain(|_, (_, at)| now.duration_since(*at) < REMEMBERED);
+        let count = self.unjoined.get(&offer).map_or(0, |(count, _)| *count);
+        let count = count.saturating_add(1);
+        self.unjoined.insert(offer.clone(), (count, now));
+        if self.unjoined.len() > MOST {
+            let oldest = self.unjoined.iter().min_by_key(|(_, (_, at))| *at);
+            if let Some(oldest) = oldest.map(|(offer, _)| offer.clone()) {
+                self.unjoined.remove(&oldest);
+            }
+        }
+        if count >= UNJOINED {
+            self.add(offer, ClaimReason::NodeNeverJoined.into(), &words, now);
         }
     }
 
@@ -94,15 +141,15 @@ impl UnavailableTypes {
     /// Returns the offers that are left out now.
     #[must_use]
     pub fn all(&self, now: Timestamp) -> Vec<Arc<UnavailableType>> {
-        let lasting = self.0.values().filter(|found| now < found.until);
+        let lasting = self.refused.values().filter(|found| now < found.until);
         lasting.map(Arc::clone).collect()
     }
 
     fn add(&mut self, offer: Offer, reason: AnyReason, message: &str, now: Timestamp) {
-        self.0.retain(|_, found| now < found.until);
+        self.refused.retain(|_, found| now < found.until);
         let time = lasts(reason);
         let until = now.saturating_add(time).unwrap_or(now);
-        let old = self.0.get(&offer).filter(|old| old.reason == reason);
+        let old = self.refused.get(&offer).filter(|old| old.reason == reason);
         // The status shows the time, so it moves rarely.
         if old.is_some_and(|old| until.duration_since(old.until) < time / 2) {
             return;
@@ -114,11 +161,11 @@ impl UnavailableTypes {
             since: old.map_or(now, |old| old.since),
             until,
         };
-        self.0.insert(offer, Arc::new(found));
-        if self.0.len() > MOST {
-            let soonest = self.0.values().min_by_key(|found| found.until);
+        self.refused.insert(offer, Arc::new(found));
+        if self.refused.len() > MOST {
+            let soonest = self.refused.values().min_by_key(|found| found.until);
             if let Some(offer) = soonest.map(|found| found.offer.clone()) {
-                self.0.remove(&offer);
+                self.refused.remove(&offer);
             }
         }
     }
@@ -129,7 +176,9 @@ fn lasts(reason: AnyReason) -> SignedDuration {
     match reason {
         // Capacity comes and goes; quota and restrictions change when a person acts.
         AnyReason::Claim(ClaimReason::SubscriptionQuotaReached) => SignedDuration::from_mins(15),
-        AnyReason::Claim(ClaimReason::SkuNotAvailable) => SignedDuration::from_mins(60),
+        AnyReason::Claim(ClaimReason::SkuNotAvailable | ClaimReason::NodeNeverJoined) => {
+            SignedDuration::from_mins(60)
+        }
         _ => SignedDuration::from_mins(10),
     }
 }

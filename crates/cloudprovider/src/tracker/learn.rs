@@ -6,6 +6,7 @@ use super::InstanceTracker;
 use crate::call::CallKind;
 use crate::error::ProviderError;
 use crate::instance::{Instance, InstanceState, Ownership};
+use crate::offering::Offering;
 use crate::snapshot::InstanceLookup;
 
 impl InstanceTracker {
@@ -15,6 +16,11 @@ impl InstanceTracker {
             InstanceLookup::Found(instance) => Some(instance.state.clone()),
             InstanceLookup::Unknown | InstanceLookup::Absent { .. } => None,
         }
+    }
+
+    /// Learns from the note of a claim that the Nodes of an offering do not join. The cloud itself reports no failure.
+    pub fn learn_noted(&mut self, offering: &Offering, at: Timestamp, error: &ProviderError) {
+        self.offerings.refused(offering, at, at, error);
     }
 
     /// Learns from an instance of ours whether the cloud had its offering.

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::InstanceTracker;
+use crate::brake::MassFailure;
 
 impl InstanceTracker {
     /// Permits the deletion of a claim whose Node was deleted, or returns the time at which it can be asked for again. At
@@ -12,6 +13,17 @@ impl InstanceTracker {
     /// The time of the next permission.
     pub fn permit_deletion(&mut self, claim_uid: &str, most: usize, now: Timestamp) -> Result<(), Timestamp> {
         self.brake.permit(claim_uid, most, now)
+    }
+
+    /// Records that so many Nodes are unhealthy, more than may be replaced. Returns the time since which no other one failed,
+    /// while the cloud and the API server answered.
+    pub fn record_mass_failure(&mut self, nodes: usize, now: Timestamp) -> Timestamp {
+        MassFailure::record(&mut self.mass_failure, nodes, now)
+    }
+
+    /// Records that few Nodes are unhealthy, or that it is not known how many are.
+    pub fn end_mass_failure(&mut self) {
+        self.mass_failure = None;
     }
 
     /// Records that a claim is given up because its Node is to be replaced. Returns true if that is news.

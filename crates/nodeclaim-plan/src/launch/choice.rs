@@ -96,6 +96,8 @@ fn start(context: &PlanContext<'_>, allowed: &[Offering]) -> usize {
         Some(failure) if record.started.is_some_and(|started| failure.at < started) => {
             place(record.offering.as_ref())
         }
+        // It gets a second try.
+        Some(failure) if failure.has_not_joined() => place(failure.offering.as_ref()),
         Some(_) => 0,
         // After a restart the request may have been sent, so it is repeated as it was.
         None if context.last_call.is_none() && record.started.is_some() => place(record.offering.as_ref()),

@@ -110,6 +110,7 @@ fn reason(class: ErrorClass, origin: Origin) -> ClaimReason {
         (ErrorClass::SkuUnavailable, _) => ClaimReason::SkuNotAvailable,
         (ErrorClass::Quota, _) => ClaimReason::SubscriptionQuotaReached,
         (ErrorClass::Capacity, _) => ClaimReason::AllocationFailure,
+        (ErrorClass::NeverJoined, _) => ClaimReason::NodeNeverJoined,
         (ErrorClass::NoAddresses, _) => ClaimReason::NoAddresses,
         (ErrorClass::ClusterFull, _) => ClaimReason::ClusterFull,
         (ErrorClass::ClusterStopped, _) => ClaimReason::ClusterStopped,

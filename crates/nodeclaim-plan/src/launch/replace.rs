@@ -10,7 +10,7 @@ use crate::context::PlanContext;
 use crate::launch::decision::{LaunchDecision, LaunchState};
 use crate::launch::error_reasons::{self, Origin};
 use crate::launch::{backoff, choice, failure};
-use crate::launch_record::LaunchFailure;
+use crate::launch_record::{DID_NOT_JOIN, LaunchFailure};
 use crate::node::facts::{is_initialized, is_ready};
 use crate::node::matching::{self, NodeMatch};
 use crate::{instance_deletion, time};
@@ -58,12 +58,24 @@ fn read_operation<'a>(context: &PlanContext<'a>, instance: &Instance, url: Strin
 }
 
 /// Decides for a complete instance whose Node did not join in time.
+///
+/// Once may be chance. A second time in a row, the offering counts as one that cannot be had.
 pub(crate) fn never_joined<'a>(
     context: &PlanContext<'a>,
     instance: &Instance,
     cause: &str,
 ) -> LaunchDecision<'a> {
-    let error = own_error("NodeDidNotJoin", format!("{cause} in time"));
+    let message = format!("{cause} in time");
+    let offering = instance.offering();
+    let last = context.record.failure.as_ref();
+    let last =
+        last.filter(|last| last.has_not_joined() && last.offering.is_some() && last.offering == offering);
+    let error = match (noted(context), last) {
+        (Some(noted), _) => noted.error.clone(),
+        (None, Some(_)) => ProviderError::new(ErrorClass::NeverJoined, DID_NOT_JOIN, message)
+            .with_retry_after(Some(context.settings.capacity_backoff.1)),
+        (None, None) => own_error(DID_NOT_JOIN, message),
+    };
     replace(context, instance, &error)
 }
 

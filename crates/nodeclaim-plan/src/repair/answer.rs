@@ -1,6 +1,10 @@
 //! The answer to the request to replace an unhealthy Node.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+
+/// Time for which many unhealthy Nodes are kept, because the network or the control plane may be the cause. It begins again
+/// with every other Node that fails, and whenever the cloud or the API server does not answer.
+pub(crate) const MASS_FAILURE_HOLD: SignedDuration = SignedDuration::from_mins(30);
 
 /// Answer to the request to replace an unhealthy Node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

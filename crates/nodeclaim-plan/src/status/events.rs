@@ -9,10 +9,11 @@ use plan::Event;
 ///
 /// Having a remedy is not enough: many reasons with one pass by in every launch, such as `NodeNotReady`, and would warn
 /// about each healthy node.
-const WARNINGS: [ClaimReason; 28] = [
+const WARNINGS: [ClaimReason; 29] = [
     ClaimReason::SkuNotAvailable,
     ClaimReason::SubscriptionQuotaReached,
     ClaimReason::AllocationFailure,
+    ClaimReason::NodeNeverJoined,
     ClaimReason::AuthorizationFailed,
     ClaimReason::ClusterNotFound,
     ClaimReason::InvalidMachine,

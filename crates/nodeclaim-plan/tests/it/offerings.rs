@@ -1,11 +1,12 @@
 //! The offerings that a claim allows, and the order in which they are tried.
 
 use cloudprovider::{
-    CallKind, CapacityType, CloudCall, ErrorClass, Instance, InstanceState, LaunchSpec, Offering,
-    RefusedOfferings,
+    CallKind, CapacityType, CloudCall, ErrorClass, Instance, InstanceLookup, InstanceState, LaunchSpec,
+    Offering, RefusedOfferings,
 };
 use jiff::Timestamp;
 use kaito_api::Claim;
+use kaito_api::conditions::ClaimConditionType;
 use kaito_api::labels::{CAPACITY_TYPE, LAUNCH_OFFERING, ZONE};
 use nodeclaim_plan::Settings;
 use nodeclaim_plan::launch::offerings::offerings;
@@ -324,4 +325,78 @@ fn a_launch_says_what_it_buys() {
         problem.to_string().contains("leave no zone"),
         "a cloud without zones"
     );
+}
+
+/// Plays a cloud whose instances are complete at once and whose Nodes never join. Returns the first requests with their
+/// minutes, and the claim.
+fn without_nodes(mut case: Case, requests: usize) -> (Vec<(i64, String)>, Case) {
+    let mut asked = Vec::new();
+    for minute in 0..600 {
+        case = case.at(t(minute * 60));
+        let plan = case.plan();
+        case = case.store(&plan);
+        match plan.cloud {
+            Some(CloudCall::Create(spec)) => {
+                asked.push((minute, spec.offering().to_string()));
+                let found = Instance {
+                    capacity_type: spec.capacity_type,
+                    zones: spec.zone.iter().cloned().collect(),
+                    ..instance(InstanceState::Succeeded)
+                };
+                case.observed.instance = InstanceLookup::Found(std::sync::Arc::new(found));
+                case.observed.last_call = Some(outcome(CallKind::Create, case.now, None));
+                case.observed.state_since = Some(case.now);
+            }
+            Some(CloudCall::Delete { .. }) => {
+                if asked.len() == requests {
+                    break;
+                }
+                case.observed.instance = InstanceLookup::Absent { reads: 2 };
+                case.observed.last_call = Some(outcome(CallKind::Delete, case.now, None));
+            }
+            _ => {}
+        }
+    }
+    (asked, case)
+}
+
+#[test]
+fn an_offering_whose_nodes_never_join_is_tried_twice_and_then_left() {
+    let (asked, _) = without_nodes(four(), 8);
+    let offerings: Vec<&str> = asked.iter().map(|(_, offering)| offering.as_str()).collect();
+    let each = [
+        "spot in zone 2",
+        "spot in zone 1",
+        "on-demand in zone 2",
+        "on-demand in zone 1",
+    ];
+    assert_eq!(
+        offerings,
+        each.into_iter().flat_map(|each| [each; 2]).collect::<Vec<_>>()
+    );
+
+    let mut one = Case::absent(2);
+    one.settings = settings();
+    let (_, first) = without_nodes(one.clone(), 1);
+    let reason = |case: &Case| {
+        case.observed
+            .claim
+            .condition(ClaimConditionType::Launched)
+            .unwrap()
+            .reason
+            .to_owned()
+    };
+    assert_eq!(reason(&first), "InstanceFailed");
+    let (asked, second) = without_nodes(one.clone(), 2);
+    let says = second
+        .observed
+        .claim
+        .condition(ClaimConditionType::Launched)
+        .unwrap();
+    assert_eq!(reason(&second), "NodeNeverJoined");
+    assert!(says.message.contains("no Node of instance"), "{}", says.message);
+    // It is asked for again after the longest pause.
+    let (again, _) = without_nodes(one, 3);
+    let pause = again[2].0 - asked[1].0;
+    assert!((15 + 10..=15 + 13).contains(&pause), "{pause}");
 }

@@ -240,3 +240,26 @@ fn no_outdated_node_is_replaced_while_another_is_ill() {
         RepairAnswer::Held(RepairHold::Others)
     );
 }
+
+#[test]
+fn a_node_that_is_kept_does_not_hold_outdated_ones() {
+    for (annotation, expected) in [
+        ("false", RepairAnswer::Held(RepairHold::Others)),
+        ("true", RepairAnswer::Granted),
+    ] {
+        let (mut source, mut tracker) = fleet(2, 2, 1);
+        let name = source.claims[1].name().to_owned();
+        let since = t(0).to_string();
+        let ill = json!({
+            "metadata": {"annotations": {"kaito.sh/do-not-repair": annotation}},
+            "status": {"conditions": [{"type": "Ready", "status": "Unknown", "lastTransitionTime": since}]},
+        });
+        let mut case = Case::found(instance_of(&name)).node(merged(&source.nodes[&name], &ill));
+        case.observed.claim = source.claims[1].clone();
+        case.settings = replacing();
+        let case = case.at(t(1)).stored();
+        source.nodes.insert(name, case.observed.nodes[0].as_ref().clone());
+        source.claims[1] = case.observed.claim;
+        assert_eq!(answer(&source, &mut tracker, 0), expected);
+    }
+}

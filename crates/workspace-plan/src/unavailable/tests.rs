@@ -137,3 +137,70 @@ fn the_memory_is_bounded_and_its_times_move_rarely() {
     };
     assert_eq!((until(0), until(299), until(300)), (at(600), at(600), at(900)));
 }
+
+/// A claim with an instance since second 0, whose Node is registered or not.
+fn launched(group: &str, registered: &str) -> Claim {
+    let Claim::NodeClaim(claim) = claim("Big", group, "", false) else {
+        panic!()
+    };
+    let mut object = serde_json::to_value(claim.as_ref()).unwrap();
+    object["status"]["conditions"].as_array_mut().unwrap().push(json!({
+        "type": "Registered", "status": registered, "reason": "NodeNotFound", "message": "Node not registered with cluster",
+        "lastTransitionTime": "1970-01-01T00:00:00Z",
+    }));
+    serde_json::from_value::<NodeClaim>(object).unwrap().into()
+}
+
+#[test]
+fn an_offer_whose_nodes_never_join_counts_as_refused_after_the_second() {
+    let group = "karpenter.example.com";
+    let unjoined = launched(group, "Unknown");
+    let expected = ["big NodeNeverJoined"];
+    let mut memory = UnavailableTypes::default();
+    memory.record(Some(&unjoined), None, at(599));
+    memory.record(Some(&launched(group, "True")), None, at(900));
+    memory.record(Some(&unjoined), None, at(900));
+    assert!(
+        names(&memory, 901).is_empty(),
+        "one may be chance, and one that goes early says nothing"
+    );
+    memory.record(Some(&unjoined), None, at(1800));
+    assert_eq!(names(&memory, 1801), expected);
+    assert_eq!(
+        memory.all(at(1801))[0].message,
+        "NodeNotFound: Node not registered with cluster"
+    );
+    // Another instance of it says nothing, and a Node of it ends the memory.
+    let asks = claim("Big", group, "InstanceCreating", false);
+    memory.record(Some(&asks), Some(&unjoined), at(1900));
+    assert_eq!(names(&memory, 1800 + 3599), expected);
+    memory.record(Some(&unjoined), Some(&launched(group, "True")), at(2000));
+    assert!(names(&memory, 2001).is_empty());
+    memory.record(Some(&unjoined), None, at(3000));
+    assert!(names(&memory, 3001).is_empty(), "it is the first one again");
+    memory.record(Some(&unjoined), None, at(3000 + 7200));
+    assert!(
+        names(&memory, 3001 + 7200).is_empty(),
+        "the first one is long ago"
+    );
+}
+
+#[test]
+fn a_gpu_provisioner_counts_nodes_that_never_join_by_itself() {
+    let mut memory = UnavailableTypes::default();
+    let own = launched("kaito.sh", "Unknown");
+    for second in [1000, 2000, 3000] {
+        memory.record(Some(&own), None, at(second));
+    }
+    assert!(names(&memory, 3001).is_empty());
+    let refused = claim("Big", "kaito.sh", "NodeNeverJoined", false);
+    memory.record(Some(&own), Some(&refused), at(4000));
+    assert_eq!(names(&memory, 4001), ["big NodeNeverJoined"]);
+    memory.record(Some(&refused), Some(&own), at(5000));
+    assert_eq!(
+        names(&memory, 5001),
+        ["big NodeNeverJoined"],
+        "an instance is no Node"
+    );
+    assert!(names(&memory, 4000 + 3600).is_empty());
+}

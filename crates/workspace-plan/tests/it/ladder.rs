@@ -8,7 +8,7 @@ use kaito_api::{Claim, ClaimKind};
 use plan::Write;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use workspace_plan::UnavailableTypes;
+use workspace_plan::{PresetLookup, UnavailableTypes};
 
 use crate::case::{Case, condition};
 use crate::instance_types::bought;
@@ -100,6 +100,7 @@ fn a_refused_type_gives_way_before_the_next_one_is_asked_for() {
         (ClaimKind::Machine, "AllocationFailure"),
         (ClaimKind::NodeClaim, "SubscriptionQuotaReached"),
         (ClaimKind::Machine, "SKUNotAvailable"),
+        (ClaimKind::NodeClaim, "NodeNeverJoined"),
     ] {
         let mut case = on(&[A100, H100]).claiming(kind).stored();
         case.now = t(10);
@@ -459,4 +460,51 @@ fn bought_of(claim: &Claim) -> String {
         .iter()
         .find(|requirement| requirement.key == "node.kubernetes.io/instance-type");
     found.unwrap().values[0].clone()
+}
+
+/// More claims are refused or lost than a status has room for. Its lines settle at once, and each type has one.
+#[test]
+fn the_lines_of_many_claims_settle() {
+    let container = json!({"name": "c", "image": "example.com/model:1"});
+    let nodes = 12;
+    for (kind, lost) in [
+        (ClaimKind::Machine, false),
+        (ClaimKind::NodeClaim, false),
+        (ClaimKind::NodeClaim, true),
+    ] {
+        let mut case = Case::new(objects::template(container.clone()), PresetLookup::NotNeeded)
+            .on(&[A100, H100].join(","))
+            .edit(|workspace| workspace.spec.resource.as_mut().unwrap().count = nodes)
+            .claiming(kind)
+            .stored();
+        assert_eq!(case.observed.claims.len(), 12);
+        case.now = t(10);
+        refuse_all(&mut case, "AllocationFailure");
+        if lost {
+            let mut backoffs = workspace_plan::LaunchBackoffs::default();
+            for claim in case.observed.claims.drain(..) {
+                if let Claim::NodeClaim(claim) = claim {
+                    backoffs.record(Some(&claim), None, t(10));
+                }
+            }
+            case.observed.launch_backoffs = backoffs.of("default", objects::NAME);
+        }
+        remember(&mut case, &[H100], 9);
+        let plan = case.plan();
+        let lines = attempts(&plan);
+        assert_eq!(lines.len(), 10, "{lines:?}");
+        assert!(lines.contains(&format!("{H100} AllocationFailure")), "{lines:?}");
+        // Nothing but the status changes.
+        let stored = plan.status.as_ref().unwrap()["attempts"].clone();
+        let case = case.edit(|workspace| workspace.status = plan.status.map(parse));
+        for second in [10, 11, 70] {
+            let mut later = case.clone();
+            later.now = t(second);
+            let again = later.plan().status.map(|status| status["attempts"].clone());
+            assert!(
+                again.is_none_or(|again| again == stored),
+                "{kind:?} {lost} {second}"
+            );
+        }
+    }
 }
