@@ -144,7 +144,11 @@ impl InstancePoller {
             }
             Err(error) => {
                 *failures = failures.saturating_add(1);
-                self.failed(&error, *failures)
+                let pause = self.failed(&error, *failures);
+                if self.cloud.observe(|tracker| tracker.listed_at().is_some()) {
+                    self.show_fleet().await;
+                }
+                pause
             }
         }
     }
@@ -302,7 +306,13 @@ impl InstancePoller {
         let claims = self.source.claims.all();
         let record = self.cloud.observe(|tracker| {
             let conflict = cluster::first_conflict(&claims, tracker, &self.settings);
-            fleet::record(tracker, &claims, &self.settings, conflict.as_deref())
+            fleet::record(
+                tracker,
+                &claims,
+                &self.settings,
+                conflict.as_deref(),
+                clock::steady(),
+            )
         });
         self.fleet.show(&record).await;
     }

@@ -19,6 +19,9 @@ pub struct FleetRecord {
     pub held: String,
     /// Instances, by name.
     pub instances: Vec<FleetInstance>,
+    /// The cloud has not listed its instances for minutes, so the record may be old.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub silent: bool,
     /// Number of instances that the record has no room for.
     #[serde(default)]
     pub left_out: usize,

@@ -4,6 +4,7 @@
 //! gpu-provisioner publishes, so no login to it is needed.
 
 mod claims;
+mod definitions;
 mod diagnosis;
 mod facts;
 mod instances;

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use cloudprovider::{Instance, InstanceTracker, Ownership};
+use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -19,13 +20,14 @@ use crate::settings::Settings;
 /// Most instances of a record. With some 250 bytes each, it stays far below the size of a ConfigMap.
 const MAX_INSTANCES: usize = 1000;
 
-/// Describes all instances. `held` is the reason for which nothing is launched.
+/// Describes all instances. `held` is the reason for which nothing is launched, `now` the time of the tracker's clock.
 #[must_use]
 pub fn record(
     tracker: &InstanceTracker,
     claims: &[Claim],
     settings: &Settings,
     held: Option<&str>,
+    now: Timestamp,
 ) -> FleetRecord {
     let managed = claims.iter().filter(|claim| managed::is_managed(claim));
     let by_name: BTreeMap<&str, &Claim> = managed.map(|claim| (claim.name(), claim)).collect();
@@ -41,6 +43,9 @@ pub fn record(
     instances.sort_by(|a, b| a.name.cmp(&b.name));
     FleetRecord {
         held: held.unwrap_or_default().to_owned(),
+        silent: tracker
+            .listed_at()
+            .is_none_or(|at| now.duration_since(at) > settings.cloud_silence),
         instances,
         left_out,
     }
@@ -91,7 +96,7 @@ fn since(instance: &Instance) -> Option<Time> {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
+    use jiff::SignedDuration;
     use kaito_api::Machine;
 
     use super::*;
@@ -131,7 +136,21 @@ mod tests {
                 ..Settings::default()
             },
             None,
+            Timestamp::UNIX_EPOCH,
         )
+    }
+
+    #[test]
+    fn a_record_of_a_silent_cloud_says_so() {
+        let mut tracker = InstanceTracker::default();
+        let silent = |tracker: &InstanceTracker, seconds| {
+            let now = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds);
+            record(tracker, &[], &Settings::default(), None, now).silent
+        };
+        assert!(silent(&tracker, 0));
+        tracker.on_list(Timestamp::UNIX_EPOCH, Vec::new());
+        assert!(!silent(&tracker, 300));
+        assert!(silent(&tracker, 301));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use kube::ResourceExt as _;
 
 use super::diagnosis::{Diagnosis, NodeUse};
 use super::facts::ClusterFacts;
+use super::instances;
 use crate::money::{self, Bill};
 use crate::output::printable;
 
@@ -45,9 +46,9 @@ pub(super) fn uses(facts: &ClusterFacts, now: Timestamp) -> Vec<NodeUse> {
         let bill = Bill::of_claims(chosen, now);
         (bill.nodes, bill.usd_micros_per_hour)
     };
-    let instances = |owners: &[FleetOwner]| {
+    let of_cloud = |owners: &[FleetOwner]| {
         let all = facts.fleet.iter().flat_map(|fleet| &fleet.instances);
-        let chosen = all.filter(|instance| owners.contains(&instance.owner));
+        let chosen = all.filter(|instance| owners.contains(&instances::owner(facts, instance)));
         chosen.fold((0u32, 0u64), |(count, price), instance| {
             let one = money::price_of(&instance.instance_type).unwrap_or(0);
             (count.saturating_add(1), price.saturating_add(one))
@@ -61,10 +62,10 @@ pub(super) fn uses(facts: &ClusterFacts, now: Timestamp) -> Vec<NodeUse> {
         ("claim without Workspace", claims(&[ClaimUse::Orphaned])),
         (
             "instance without claim",
-            instances(&[FleetOwner::Orphaned, FleetOwner::UnclaimedUpstream]),
+            of_cloud(&[FleetOwner::Orphaned, FleetOwner::UnclaimedUpstream]),
         ),
-        ("of another cluster", instances(&[FleetOwner::OtherCluster])),
-        ("foreign", instances(&[FleetOwner::Foreign])),
+        ("of another cluster", of_cloud(&[FleetOwner::OtherCluster])),
+        ("foreign", of_cloud(&[FleetOwner::Foreign])),
     ];
     let shown = all.into_iter().filter(|(_, (count, _))| *count > 0);
     shown

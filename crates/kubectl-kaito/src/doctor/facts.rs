@@ -24,6 +24,9 @@ const MARKER: &str = "kaito-release";
 const RELEASE_NAMESPACE: &str = "kaito.sh/release-namespace";
 const INSTANCE: &str = "app.kubernetes.io/instance";
 const VERSION: &str = "app.kubernetes.io/version";
+pub(super) const COMPONENT: &str = "app.kubernetes.io/component";
+/// Component, and name of the lease, of the program that serves claims.
+pub(super) const PROVISIONER: &str = "gpu-provisioner";
 const CHART: &str = "helm.sh/chart";
 /// Chooses the objects of the chart.
 const PART: &str = "app.kubernetes.io/part-of=kaito";
@@ -37,6 +40,11 @@ pub(super) struct ReleaseLine {
     pub(super) chart: String,
     pub(super) version: String,
 }
+
+/// Names of kinds for people.
+const WORKSPACES: &str = "Workspaces";
+pub(super) const CLAIMS: &str = "Machines and NodeClaims";
+const NODES: &str = "Nodes";
 
 /// Everything that is judged.
 #[derive(Clone, Debug, Default)]
@@ -61,6 +69,8 @@ pub(super) struct ClusterFacts {
     pub(super) bound: Vec<String>,
     /// `None` if the user may not list them.
     pub(super) daemon_sets: Option<Vec<DaemonSet>>,
+    /// Kinds that the user may not list, of those that an uninstallation waits for.
+    pub(super) unlisted: Vec<&'static str>,
     pub(super) notes: Vec<String>,
 }
 
@@ -87,16 +97,20 @@ impl ClusterFacts {
         let maps = list(&config_maps, &of_chart, &mut notes)
             .await?
             .unwrap_or_default();
+        let workspaces = list(&Api::all(client.clone()), &all, &mut notes).await?;
+        let claims = cluster::claims(client, &all, &mut notes).await?;
+        let nodes = list(&Api::all(client.clone()), &all, &mut notes).await?;
+        let listed = [
+            (WORKSPACES, workspaces.is_some()),
+            (CLAIMS, claims.is_some()),
+            (NODES, nodes.is_some()),
+        ];
+        let unlisted = listed.into_iter().filter(|(_, is_listed)| !is_listed);
         Ok(Self {
-            workspaces: list(&Api::all(client.clone()), &all, &mut notes)
-                .await?
-                .unwrap_or_default(),
-            claims: cluster::claims(client, &all, &mut notes)
-                .await?
-                .unwrap_or_default(),
-            nodes: list(&Api::all(client.clone()), &all, &mut notes)
-                .await?
-                .unwrap_or_default(),
+            unlisted: unlisted.map(|(kind, _)| kind).collect(),
+            workspaces: workspaces.unwrap_or_default(),
+            claims: claims.unwrap_or_default(),
+            nodes: nodes.unwrap_or_default(),
             pods: list(
                 &Api::all(client.clone()),
                 &ListParams::default().labels(labels::WORKSPACE),
@@ -137,6 +151,11 @@ impl ClusterFacts {
             release,
             notes,
         })
+    }
+
+    /// Returns true if the objects of this kind could be listed.
+    pub(super) fn knows(&self, kind: &str) -> bool {
+        !self.unlisted.contains(&kind)
     }
 
     /// The Workspace that the labels of a claim or Node name.
@@ -209,6 +228,11 @@ fn capacity(maps: &[ConfigMap], notes: &mut Vec<String>) -> Option<CapacityRecor
             None
         }
     }
+}
+
+/// Component that the labels of a Deployment name.
+pub(super) fn component(deployment: &Deployment) -> &str {
+    deployment.labels().get(COMPONENT).map_or("", String::as_str)
 }
 
 /// Version that the labels of an object name.

@@ -1,10 +1,10 @@
 //! Instances of the cloud without a claim, from the record that gpu-provisioner publishes.
 
 use jiff::Timestamp;
-use kaito_api::fleet::{FleetInstance, FleetOwner};
+use kaito_api::fleet::{FleetInstance, FleetOwner, FleetRecord};
 
 use super::diagnosis::Diagnosis;
-use super::facts::ClusterFacts;
+use super::facts::{CLAIMS, ClusterFacts};
 use crate::money;
 use crate::output::printable;
 
@@ -16,23 +16,31 @@ pub(super) fn examine(facts: &ClusterFacts, now: Timestamp) -> Vec<Diagnosis> {
     let mut found: Vec<Diagnosis> = fleet
         .instances
         .iter()
-        .filter_map(|instance| judge(instance, now))
+        .filter_map(|instance| judge(facts, instance, now))
         .collect();
-    if !fleet.held.is_empty() {
-        let message = format!("It launches and deletes nothing: {}", printable(&fleet.held));
-        let remedy = "Restore the provisioner's cluster id, subscription, resource group and cluster name.";
-        found.push(Diagnosis::new(
-            "heldProvisioner",
-            "gpu-provisioner".to_owned(),
-            message,
-            remedy,
-        ));
-    }
+    found.extend(held(fleet));
     found
 }
 
-fn judge(instance: &FleetInstance, now: Timestamp) -> Option<Diagnosis> {
-    let (kind, message, remedy) = match instance.owner {
+/// Finds a provisioner that does nothing.
+pub(super) fn held(fleet: &FleetRecord) -> Option<Diagnosis> {
+    let message = format!("It launches and deletes nothing: {}", printable(&fleet.held));
+    let remedy = "Restore the provisioner's cluster id, subscription, resource group and cluster name.";
+    let subject = "gpu-provisioner".to_owned();
+    (!fleet.held.is_empty()).then(|| Diagnosis::new("heldProvisioner", subject, message, remedy))
+}
+
+/// Returns the relation of an instance to the claims that exist now. The record may be older than the end of a claim.
+pub(super) fn owner(facts: &ClusterFacts, instance: &FleetInstance) -> FleetOwner {
+    let is_there = || facts.claims.iter().any(|claim| claim.name() == instance.name);
+    match instance.owner {
+        FleetOwner::Claimed if facts.knows(CLAIMS) && !is_there() => FleetOwner::Orphaned,
+        owner => owner,
+    }
+}
+
+fn judge(facts: &ClusterFacts, instance: &FleetInstance, now: Timestamp) -> Option<Diagnosis> {
+    let (kind, message, remedy) = match owner(facts, instance) {
         FleetOwner::Claimed | FleetOwner::Foreign => return None,
         FleetOwner::Orphaned => (
             "orphanedInstance",

@@ -1,18 +1,17 @@
-//! The installation: release, programs, leaders, identity, definitions and policies.
+//! The installation: release, programs, leaders, identity and policies.
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::ResourceExt as _;
 
+use super::definitions;
 use super::diagnosis::{CheckLine, Diagnosis};
-use super::facts::{self, ClusterFacts};
+use super::facts::{self, COMPONENT, ClusterFacts, PROVISIONER, component};
 use crate::output::{lasted, printable};
 
 /// Annotation of a ServiceAccount that has an identity of Azure.
 const CLIENT_ID: &str = "azure.workload.identity/client-id";
-const COMPONENT: &str = "app.kubernetes.io/component";
 /// Seconds after its last renewal in which a lease without a duration holds.
 const LEASE_SECONDS: i32 = 15;
 
@@ -49,7 +48,9 @@ pub(super) fn examine(facts: &ClusterFacts, now: Timestamp) -> (Vec<CheckLine>, 
         .iter()
         .for_each(|one| deployment(facts, one, &mut found));
     facts.leases.iter().for_each(|one| lease(one, now, &mut found));
-    definitions(facts, &mut found);
+    let (checks, missing) = definitions::examine(facts);
+    found.checks.extend(checks);
+    found.findings.extend(missing);
     policies(facts, &mut found);
     fleet(facts, &mut found);
     (found.checks, found.findings)
@@ -94,13 +95,9 @@ fn deployment(facts: &ClusterFacts, deployment: &Deployment, found: &mut Examina
             "Upgrade the release again: an upgrade did not end.",
         );
     }
-    if component(deployment) == "gpu-provisioner" {
+    if component(deployment) == PROVISIONER {
         identity(facts, deployment, found);
     }
-}
-
-fn component(deployment: &Deployment) -> String {
-    deployment.labels().get(COMPONENT).cloned().unwrap_or_default()
 }
 
 /// On AKS the provisioner needs the client id of its identity.
@@ -123,17 +120,30 @@ fn identity(facts: &ClusterFacts, deployment: &Deployment, found: &mut Examinati
     }
 }
 
+/// Seconds since the lease was renewed; `None` if no replica holds it.
+fn age_of(lease: &Lease, now: Timestamp) -> Option<i64> {
+    let spec = lease.spec.as_ref()?;
+    spec.holder_identity
+        .as_ref()
+        .filter(|holder| !holder.is_empty())?;
+    Some(now.duration_since(spec.renew_time.as_ref()?.0).as_secs().max(0))
+}
+
+/// Returns true if a replica holds the lease and renews it.
+pub(super) fn is_held(lease: &Lease, now: Timestamp) -> bool {
+    let lasts = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds);
+    age_of(lease, now).is_some_and(|age| age <= i64::from(lasts.unwrap_or(LEASE_SECONDS)))
+}
+
 fn lease(lease: &Lease, now: Timestamp, found: &mut Examination) {
     let name = lease.name_any();
-    let spec = lease.spec.clone().unwrap_or_default();
-    let holder = spec.holder_identity.unwrap_or_default();
-    let age = spec
-        .renew_time
-        .map(|time| now.duration_since(time.0).as_secs().max(0));
-    let lasts = i64::from(spec.lease_duration_seconds.unwrap_or(LEASE_SECONDS));
-    match age.filter(|_| !holder.is_empty()) {
-        Some(age) if age <= lasts => {
-            let holder = printable(&holder);
+    let holder = lease
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.holder_identity.as_deref());
+    let holder = printable(holder.unwrap_or_default());
+    match age_of(lease, now) {
+        Some(age) if is_held(lease, now) => {
             found.fine("leader", format!("{name}: {holder}, renewed {} ago", lasted(age)));
         }
         age => {
@@ -146,58 +156,6 @@ fn lease(lease: &Lease, now: Timestamp, found: &mut Examination) {
             found.bad("noLeader", format!("Lease {name}"), message, &remedy);
         }
     }
-}
-
-fn definitions(facts: &ClusterFacts, found: &mut Examination) {
-    let Some(live) = &facts.definitions else {
-        return;
-    };
-    let ours = kaito_api::crd::workspace();
-    let name = ours.name_any();
-    let Some(live) = live.iter().find(|definition| definition.name_any() == name) else {
-        let message = "It does not exist, so there are no Workspaces.".to_owned();
-        found.bad(
-            "noDefinition",
-            name,
-            message,
-            "Apply the definitions of the chart: charts/kaito/crds.",
-        );
-        return;
-    };
-    let release = facts
-        .release
-        .as_ref()
-        .map_or("", |release| release.version.as_str());
-    if schemas(live) == schemas(&ours) {
-        found.fine("definition", format!("{name} is that of this plugin"));
-    } else if release == env!("CARGO_PKG_VERSION") {
-        let message = "Its schema is that of another version. Helm does not upgrade definitions.".to_owned();
-        let remedy =
-            "Apply the definitions of the chart: `kubectl apply --server-side -f charts/kaito/crds`.";
-        found.bad("definitionVersion", name, message, remedy);
-    } else {
-        found.fine(
-            "definition",
-            format!("{name} is that of another version than this plugin"),
-        );
-    }
-}
-
-/// Schemas by version, in the order of their names.
-fn schemas(definition: &CustomResourceDefinition) -> Vec<(String, serde_json::Value)> {
-    let mut all: Vec<_> = definition
-        .spec
-        .versions
-        .iter()
-        .map(|version| {
-            (
-                version.name.clone(),
-                serde_json::to_value(&version.schema).unwrap_or_default(),
-            )
-        })
-        .collect();
-    all.sort_by(|a, b| a.0.cmp(&b.0));
-    all
 }
 
 fn policies(facts: &ClusterFacts, found: &mut Examination) {

@@ -110,11 +110,12 @@ fn healthy() -> ClusterFacts {
                 "holderIdentity": "gpu-provisioner-1", "renewTime": "2026-01-01T11:59:57.000000Z", "leaseDurationSeconds": 15,
             },
         }))],
-        definitions: Some(vec![kaito_api::crd::workspace()]),
+        definitions: Some(kaito_api::crd::all()),
         capacity: None,
         policies: vec!["kaito".to_owned()],
         bound: vec!["kaito".to_owned()],
         daemon_sets: Some(Vec::new()),
+        unlisted: Vec::new(),
         notes: Vec::new(),
     }
 }
@@ -135,6 +136,7 @@ Release kaito-system/kaito, version 1.0.0 (kaito-1.0.0)
 ✓ identity: ServiceAccount gpu-provisioner has client id c
 ✓ leader: gpu-provisioner: gpu-provisioner-1, renewed 3 s ago
 ✓ definition: workspaces.kaito.sh is that of this plugin
+✓ definition: kaitonodeclasses.kaito.sh is that of this plugin
 ✓ admission: 1 policies are bound
 ✓ cloud: 2 instances
 
@@ -223,6 +225,7 @@ fn an_installation_that_does_not_work_is_described() {
         [
             "identity",
             "noDefinition",
+            "noDefinition",
             "noDevicePlugin",
             "noGpuOffered",
             "noLeader",
@@ -271,6 +274,7 @@ fn an_uninstallation_waits_for_all() {
     );
     let empty = ClusterFacts {
         fleet: fleet(&json!([])),
+        leases: healthy().leases,
         ..ClusterFacts::default()
     };
     let report = before_uninstall(&empty, now());
@@ -325,4 +329,138 @@ fn quota_is_shown_and_what_it_stops_is_found() {
     facts.capacity = record(6, "2026-01-01T09:00:00Z");
     let (check, found) = shown(&facts);
     assert!(check.is_some_and(|check| check.starts_with("not known")) && found.is_empty());
+}
+
+/// A cluster in which nothing is left, as far as its record says.
+fn emptied(record: Value) -> ClusterFacts {
+    ClusterFacts {
+        workspaces: Vec::new(),
+        claims: Vec::new(),
+        nodes: Vec::new(),
+        pods: Vec::new(),
+        fleet: Some(parse(record)),
+        ..healthy()
+    }
+}
+
+#[test]
+fn an_uninstallation_waits_for_a_record_that_can_be_trusted() {
+    let left = |facts: &ClusterFacts| {
+        let report = before_uninstall(facts, now());
+        assert!(report.findings.iter().all(|found| !found.remedy.is_empty()));
+        let kinds = kinds(&report).into_iter();
+        kinds
+            .map(|(kind, subject)| format!("{kind} {subject}"))
+            .collect::<Vec<_>>()
+    };
+    let fine = || emptied(json!({"instances": []}));
+    assert!(left(&fine()).is_empty());
+    // The record is older than the end of the claim.
+    let pool = json!({"name": "ws1", "owner": "claimed", "claim": "ws1", "state": "Succeeded"});
+    let mut stale = emptied(json!({"instances": [pool]}));
+    assert_eq!(left(&stale), ["instance instance ws1"]);
+    let mut report = examine(&stale, now());
+    report.leave_out(&["noDevicePlugin".to_owned()]);
+    assert_eq!(kinds(&report), [("orphanedInstance", "instance ws1")]);
+    let uses = examine(&stale, now()).nodes;
+    assert_eq!(
+        uses.iter().map(|used| used.usage).collect::<Vec<_>>(),
+        ["instance without claim"]
+    );
+    stale.claims = vec![claim("ws1", "w", 3, "")];
+    assert_eq!(left(&stale), ["claim Machine ws1"]);
+    // No provisioner renews it.
+    let mut stopped = fine();
+    stopped.leases[0].spec.as_mut().unwrap().lease_duration_seconds = Some(1);
+    assert_eq!(left(&stopped), ["oldRecord record of instances"]);
+    stopped.leases.clear();
+    assert_eq!(left(&stopped), ["oldRecord record of instances"]);
+    let silent = emptied(json!({"instances": [], "silent": true}));
+    assert_eq!(left(&silent), ["oldRecord record of instances"]);
+    let short = emptied(json!({"instances": [], "leftOut": 3}));
+    assert_eq!(left(&short), ["shortRecord record of instances"]);
+    let held = emptied(json!({"instances": [], "held": "another cluster id"}));
+    assert_eq!(left(&held), ["heldProvisioner gpu-provisioner"]);
+    // There is none.
+    let mut none = fine();
+    none.fleet = None;
+    assert_eq!(left(&none), ["noRecord record of instances"]);
+    none.deployments.clear();
+    assert_eq!(left(&none), ["noRecord record of instances"]);
+    assert_eq!(left(&ClusterFacts::default()), ["noRecord record of instances"]);
+    // A Karpenter makes the nodes.
+    let mut foreign = fine();
+    (foreign.fleet, foreign.leases) = (None, Vec::new());
+    foreign.deployments = vec![controller("nodeclaim")];
+    assert!(left(&foreign).is_empty());
+    let mut unread = fine();
+    unread.unlisted = vec![facts::CLAIMS];
+    assert_eq!(left(&unread), ["unread Machines and NodeClaims"]);
+}
+
+/// The Deployment of a workspace-controller that makes claims of this kind.
+fn controller(mode: &str) -> k8s_openapi::api::apps::v1::Deployment {
+    parse(json!({
+        "metadata": {"name": "kaito-workspace-controller", "labels": {
+            "app.kubernetes.io/version": "1.0.0", "app.kubernetes.io/component": "workspace-controller",
+        }},
+        "spec": {"replicas": 1, "selector": {}, "template": {"spec": {"containers": [
+            {"name": "c", "args": ["--x", format!("--node-provisioner={mode}")]},
+        ]}}},
+        "status": {"readyReplicas": 1},
+    }))
+}
+
+#[test]
+fn each_definition_that_the_settings_need_is_looked_at() {
+    let version = env!("CARGO_PKG_VERSION");
+    let of = |mode: &str, drop: &str, old: &str, part_of: &str| {
+        let mut facts = healthy();
+        facts.release.as_mut().unwrap().version = version.to_owned();
+        facts.deployments.push(controller(mode));
+        for deployment in &mut facts.deployments {
+            let labels = deployment.metadata.labels.get_or_insert_default();
+            labels.insert("app.kubernetes.io/version".to_owned(), version.to_owned());
+        }
+        let mut all = kaito_api::crd::all();
+        all.retain(|one| one.metadata.name.as_deref() != Some(drop));
+        for one in &mut all {
+            let labels = one.metadata.labels.get_or_insert_default();
+            labels.insert("app.kubernetes.io/part-of".to_owned(), part_of.to_owned());
+            if one.metadata.name.as_deref() == Some(old) {
+                one.spec.versions[0].schema = None;
+            }
+        }
+        facts.definitions = Some(all);
+        let report = examine(&facts, now());
+        let kinds = kinds(&report).into_iter();
+        kinds
+            .map(|(kind, subject)| format!("{kind} {subject}"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let (machines, claims) = ("machines.karpenter.sh", "nodeclaims.karpenter.sh");
+    let (workspaces, classes) = ("workspaces.kaito.sh", "kaitonodeclasses.kaito.sh");
+    for mode in ["machine", "nodeclaim", "byo"] {
+        assert_eq!(of(mode, "", "", "kaito"), "");
+        for (name, needed_by) in [
+            (workspaces, &["machine", "nodeclaim", "byo"][..]),
+            (classes, &["machine", "nodeclaim", "byo"]),
+            (machines, &["machine"]),
+            (claims, &["nodeclaim"]),
+        ] {
+            let expected = |kind: &str| match needed_by.contains(&mode) {
+                true => format!("{kind} {name}"),
+                false => String::new(),
+            };
+            assert_eq!(of(mode, name, "", "kaito"), expected("noDefinition"), "{mode}");
+            assert_eq!(
+                of(mode, "", name, "kaito"),
+                expected("definitionVersion"),
+                "{mode}"
+            );
+        }
+    }
+    // That of a Karpenter has another schema.
+    assert_eq!(of("nodeclaim", "", claims, "karpenter"), "");
 }
