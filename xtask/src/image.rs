@@ -100,7 +100,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     );
     if let Some(registry) = &registry {
         registry.chart(&args.tag)?;
-        registry.say_how_to_install(&args.tag);
+        let only = match targets.as_slice() {
+            [one] => Some(Platform::of(one.architecture()).architecture),
+            _ => None,
+        };
+        registry.say_how_to_install(&args.tag, only.as_deref());
     }
     Ok(())
 }

@@ -114,7 +114,7 @@ fn everything(args: &Args, place: &str, version: &str, to: &Path) -> Result<()> 
             signer.sign(name)?;
         }
     }
-    registry.say_how_to_install(version);
+    registry.say_how_to_install(version, None);
     Ok(())
 }
 

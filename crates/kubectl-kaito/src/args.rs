@@ -158,7 +158,7 @@ pub(crate) struct PlanArgs {
     pub(crate) instance_types: Vec<String>,
     /// Tokens of prompt and completion together that must fit.
     #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) context: Option<u32>,
+    pub(crate) context_tokens: Option<u32>,
     /// Largest number of nodes.
     #[arg(long, value_name = "NODES", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_nodes: Option<u32>,
@@ -174,7 +174,7 @@ pub(crate) struct PlanArgs {
     /// Treatment of retired instance types: the chart's retiredInstanceTypes.
     #[arg(long, env = "RETIRED_INSTANCE_TYPES", default_value = "replace")]
     pub(crate) retired_instance_types: RetiredTypes,
-    /// Estimate the time to ready from the starts of the cluster's Workspaces; the kubeconfig names the cluster.
+    /// Estimate the time to ready from the starts of the cluster's Workspaces, or of one namespace.
     #[arg(long)]
     pub(crate) measured: bool,
     /// Print the memory of the fullest GPU and the formulas of the estimates, for the best candidate and those of --instance-type.
@@ -189,9 +189,9 @@ pub(crate) struct PlanArgs {
         default_missing_value = "kaito-system/kaito"
     )]
     pub(crate) quota: Option<String>,
-    /// Kubeconfig file for --quota; the default is $KUBECONFIG, then ~/.kube/config.
-    #[arg(long, requires = "quota")]
-    pub(crate) kubeconfig: Option<PathBuf>,
+    /// The cluster of --measured and --quota.
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
     /// Output format; `manifest` is the Workspace of the best candidate of a preset.
     #[arg(long, short, value_enum, default_value_t)]
     pub(crate) output: PlanFormat,
@@ -268,7 +268,8 @@ mod tests {
         assert!(parse(&["phi-4"]).is_ok() && parse(&["-f", "-"]).is_ok());
         assert!(parse(&[]).is_err() && parse(&["phi-4", "-f", "-"]).is_err());
         assert!(
-            parse(&["phi-4", "--context", "0"]).is_err() && parse(&["phi-4", "--cloud", "moon"]).is_err()
+            parse(&["phi-4", "--context-tokens", "0"]).is_err()
+                && parse(&["phi-4", "--cloud", "moon"]).is_err()
         );
     }
 }

@@ -30,9 +30,14 @@ const LEGEND_WIDTH: usize = 100;
 /// Plans for the preset, or for every Workspace of the file. It is a finding if nothing fits, or if the Workspace's instance
 /// type does not fit.
 pub(crate) async fn run(source: &PresetSource, args: &PlanArgs) -> anyhow::Result<Answer> {
+    if !args.measured && args.quota.is_none() && args.cluster.is_named() {
+        anyhow::bail!(
+            "--namespace, --kubeconfig and --context name a cluster, which a plan reads with --measured or --quota only; tokens are --context-tokens"
+        );
+    }
     let subjects = subjects(args)?;
     let history = if args.measured {
-        start_history::read().await?
+        start_history::read(&args.cluster).await?
     } else {
         StartHistory::default()
     };
@@ -121,7 +126,7 @@ fn manifest(plans: &[(FitReport, Model)], args: &PlanArgs) -> anyhow::Result<Str
     match (plans, &args.preset) {
         ([(plan, model)], Some(_)) => {
             let note = if model.needs_token { NEEDS_TOKEN } else { "" };
-            NewWorkspace::text(plan, args.context, note)
+            NewWorkspace::text(plan, args.context_tokens, note)
         }
         _ => bail!("-o manifest makes a Workspace of a preset, and -f names one already"),
     }
@@ -133,7 +138,7 @@ fn question<'a>(subject: &'a Subject, args: &'a PlanArgs) -> Question<'a> {
         cloud: args.cloud,
         instance_types: &args.instance_types,
         context_tokens: args
-            .context
+            .context_tokens
             .or(subject.context_tokens)
             .unwrap_or(DEFAULT_CONTEXT_TOKENS),
         options: FitOptions {

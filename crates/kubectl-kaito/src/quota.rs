@@ -10,7 +10,7 @@ use kube::Api;
 use preset_catalog::fit::{Candidate, FitReport};
 use serde_json::{Value, json};
 
-use crate::args::{ClusterArgs, PlanArgs};
+use crate::args::PlanArgs;
 use crate::cluster::in_time;
 use crate::output::{age, printable, table};
 use crate::presets_json::known;
@@ -24,12 +24,7 @@ pub(crate) async fn read(args: &PlanArgs) -> anyhow::Result<Option<CapacityRecor
         return Ok(None);
     };
     let (namespace, name) = release.split_once('/').unwrap_or((release, "kaito"));
-    let cluster = ClusterArgs {
-        namespace: None,
-        kubeconfig: args.kubeconfig.clone(),
-        context: None,
-    };
-    let access = cluster.connect().await?;
+    let access = args.cluster.connect().await?;
     let api: Api<ConfigMap> = Api::namespaced(access.client, namespace);
     let name = format!("{name}{CAPACITY_SUFFIX}");
     let found = in_time(api.get(&name))

@@ -10,20 +10,23 @@ use preset_catalog::forecast::{StartHistory, StartSample};
 use crate::args::ClusterArgs;
 use crate::cluster::{in_time, refusal};
 
-/// Reads the starts of all Workspaces, or of those in the kubeconfig's namespace if the user may read no others.
+/// Reads the starts of all Workspaces, or of those in one namespace: the named one, and the kubeconfig's for users who may read
+/// no others.
 ///
 /// # Errors
 /// Fails without a kubeconfig, or if Workspaces cannot be listed.
-pub(crate) async fn read() -> anyhow::Result<StartHistory> {
-    let access = ClusterArgs::default().connect().await?;
-    let all: Api<Workspace> = Api::all(access.client.clone());
+pub(crate) async fn read(cluster: &ClusterArgs) -> anyhow::Result<StartHistory> {
+    let access = cluster.connect().await?;
     let params = ListParams::default();
-    let found = match in_time(all.list(&params)).await {
-        Err(error) if refusal(&error) == Some(403) => {
-            let own: Api<Workspace> = Api::namespaced(access.client, &access.namespace);
-            in_time(own.list(&params)).await
+    let own: Api<Workspace> = Api::namespaced(access.client.clone(), &access.namespace);
+    let found = if cluster.namespace.is_some() {
+        in_time(own.list(&params)).await
+    } else {
+        let all: Api<Workspace> = Api::all(access.client);
+        match in_time(all.list(&params)).await {
+            Err(error) if refusal(&error) == Some(403) => in_time(own.list(&params)).await,
+            found => found,
         }
-        found => found,
     };
     let workspaces = found.context("failed to list Workspaces")?;
     Ok(of(&workspaces.items))

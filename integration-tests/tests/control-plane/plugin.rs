@@ -56,6 +56,27 @@ async fn said(mut command: Command) -> Result<Said> {
     })
 }
 
+/// A plan takes the cluster from the flags of every other command.
+async fn a_plan_learns_from_starts(world: &World) -> Result<()> {
+    let kubeconfig = world.env.cluster().kubeconfig();
+    let kubeconfig = kubeconfig.to_str().context("the path is not UTF-8")?;
+    let on = [
+        "plan",
+        "phi-4-mini-instruct",
+        "--instance-type=Standard_NC24ads_A100_v4",
+    ];
+    let flags = ["--measured", "--explain", "--kubeconfig", kubeconfig];
+    let plan = say(world, &[&on[..], &flags].concat()).await?;
+    let words: Vec<&str> = plan.out.split_whitespace().collect();
+    ensure!(
+        plan.code == 0 && words.join(" ").contains("[measured in this cluster]"),
+        "{}{}",
+        plan.out,
+        plan.err
+    );
+    Ok(())
+}
+
 #[tokio::test]
 async fn status_follows_a_workspace_through_its_life() -> Result<()> {
     let world = world::shared().await?;
@@ -120,6 +141,7 @@ async fn status_follows_a_workspace_through_its_life() -> Result<()> {
         "{object}"
     );
 
+    a_plan_learns_from_starts(&world).await?;
     sums_are_right(&world, &name).await?;
     a_tenant_sees_less_and_is_told(&world, &name).await?;
 

@@ -112,12 +112,15 @@ impl ImagePlace {
         })
     }
 
-    /// Prints the command that installs what was pushed.
-    pub(crate) fn say_how_to_install(&self, tag: &str) {
+    /// Prints the command that installs what was pushed: images of one architecture, or of all.
+    pub(crate) fn say_how_to_install(&self, tag: &str, only: Option<&str>) {
         let plain = self.plain().map(|flag| format!("{flag} ")).unwrap_or_default();
+        let here = only.map_or_else(String::new, |architecture| {
+            format!(" --set 'nodeSelector.kubernetes\\.io/arch={architecture}'")
+        });
         println!(
             "helm install kaito oci://{0}/charts/kaito --version {VERSION} {plain}--namespace kaito-system --create-namespace \\\n  \
-             --set image.registry={0} --set image.tag={tag} …    # and the values of docs/install.md",
+             --set image.registry={0} --set image.tag={tag}{here} …    # and the values of docs/install.md",
             self.place
         );
     }

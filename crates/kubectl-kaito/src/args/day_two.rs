@@ -21,6 +21,13 @@ pub(crate) struct ClusterArgs {
     pub(crate) context: Option<String>,
 }
 
+impl ClusterArgs {
+    /// Reports whether a flag is set.
+    pub(crate) fn is_named(&self) -> bool {
+        self.namespace.is_some() || self.kubeconfig.is_some() || self.context.is_some()
+    }
+}
+
 /// Flags of the commands that show what they read.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ReadArgs {

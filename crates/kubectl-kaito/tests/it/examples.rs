@@ -85,3 +85,24 @@ fn every_example_is_listed() {
         );
     }
 }
+
+/// The quick start tunes a model, and serves that model with the adapter.
+#[test]
+fn the_adapter_of_the_quick_start_is_of_its_model() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let value_of = |file: &str, key: &str, after: &str| {
+        let text = std::fs::read_to_string(examples.join(file)).unwrap();
+        let part = &text[text.find(after).unwrap()..];
+        let line = part.lines().find(|line| line.trim().starts_with(key));
+        line.unwrap().trim().trim_start_matches(key).trim().to_owned()
+    };
+    let (tuned, served) = ("fine-tuning/phi-3-qlora.yaml", "inference/phi-3-adapter.yaml");
+    assert_eq!(
+        value_of(tuned, "name:", "preset:"),
+        value_of(served, "name:", "preset:")
+    );
+    assert_eq!(
+        value_of(tuned, "image:", "output:"),
+        value_of(served, "image:", "adapters:")
+    );
+}

@@ -95,7 +95,7 @@ fn plans() {
     golden(
         "plan-aws.txt",
         0,
-        &["plan", "phi-4", "--cloud", "aws", "--context", "16384"],
+        &["plan", "phi-4", "--cloud", "aws", "--context-tokens", "16384"],
     );
     golden("plan-tuning.txt", 0, &["plan", "phi-4", "--tuning", "--explain"]);
     golden(
@@ -172,7 +172,7 @@ fn manifests_of_plans() {
     golden(
         "plan-manifest.yaml",
         0,
-        &["plan", "phi-4", "--context", "8192", "-o", "manifest"],
+        &["plan", "phi-4", "--context-tokens", "8192", "-o", "manifest"],
     );
     let manifest = std::fs::read_to_string(tests().join("golden/plan-manifest.yaml")).unwrap();
     // What is printed passes the rules of admission.
@@ -301,6 +301,28 @@ fn what_can_t_be_answered_ends_with_2() {
         (
             &["plan", "-f", "golden/presets-show.yaml"],
             "no Workspace found in",
+        ),
+        (
+            &["plan", "phi-4", "--measured", "--kubeconfig", "nowhere"],
+            "failed to read nowhere",
+        ),
+        (
+            &[
+                "plan",
+                "phi-4",
+                "--quota",
+                "--kubeconfig",
+                "nowhere",
+                "--context",
+                "c",
+                "-n",
+                "n",
+            ],
+            "failed to read nowhere",
+        ),
+        (
+            &["plan", "phi-4", "--context", "8192"],
+            "tokens are --context-tokens",
         ),
         (&["lint", "-f", "nowhere.yaml"], "failed to read nowhere.yaml"),
         (
