@@ -5,6 +5,7 @@
 mod clippy;
 mod crds;
 mod generated;
+mod metrics;
 mod policies;
 mod presets;
 mod reasons;
@@ -28,9 +29,8 @@ pub(crate) struct Args {
 }
 
 /// Directories in which every file is generated. A file that is no longer generated is removed.
-const OWNED: [&str; 5] = [
+const OWNED: [&str; 4] = [
     "deploy/crds",
-    "charts/kaito/crds",
     "charts/kaito/definitions",
     "charts/kaito/policies",
     "deploy/schemas",
@@ -39,6 +39,7 @@ const OWNED: [&str; 5] = [
 fn files() -> Result<Vec<Generated>> {
     let mut files = crds::files()?;
     files.extend(clippy::files()?);
+    files.extend(metrics::files()?);
     files.extend(policies::files()?);
     files.extend(presets::files()?);
     files.extend(reasons::files()?);

@@ -113,6 +113,7 @@ fn everything(args: &Args, place: &str, version: &str, to: &Path) -> Result<()> 
         for name in references.iter().chain([&chart.reference]) {
             signer.sign(name)?;
         }
+        signer.sign_file(&to.join("SHA256SUMS"))?;
     }
     registry.say_how_to_install(version, None);
     Ok(())

@@ -1,5 +1,6 @@
 //! `cargo xtask tidy`: rules of the house that no compiler checks. One file a group of rules.
 
+mod alerts;
 mod edges;
 mod graph;
 mod imports;
@@ -42,7 +43,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// Checks all rules.
 pub(crate) fn check() -> Result<()> {
-    let rules: [(&str, Rule); 12] = [
+    let rules: [(&str, Rule); 13] = [
         ("crate edges", graph::edges),
         ("pure crates", graph::purity),
         ("lock file", lockfile::check),
@@ -52,6 +53,7 @@ pub(crate) fn check() -> Result<()> {
         ("unused dependencies", unused::dependencies),
         ("unused public items", unused::public_items),
         ("links", links::check),
+        ("alerts", alerts::check),
         ("sentences", sentences::check),
         ("type names", type_names::check),
         ("versions", versions::check),

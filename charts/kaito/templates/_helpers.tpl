@@ -52,6 +52,17 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Contents that the administrator adds to NodeClaims, as JSON; empty without any. */}}
+{{- define "kaito.nodeClaimContents" -}}
+{{- $contents := dict -}}
+{{- range $key := list "requirements" "labels" "annotations" "taints" -}}
+{{- with get $.Values.nodeClaim $key -}}
+{{- $_ := set $contents $key . -}}
+{{- end -}}
+{{- end -}}
+{{- with $contents -}}{{ toJson . | replace "$(" "$$(" }}{{- end -}}
+{{- end -}}
+
 {{/* Reports whether quota and restrictions of the subscription are read: "true" or empty. Those of our provisioner say nothing
 about the nodes of a Karpenter. */}}
 {{- define "kaito.capacity" -}}
@@ -59,16 +70,47 @@ about the nodes of a Karpenter. */}}
 {{- if and .Values.gpuProvisioner.capacity.enabled (include "kaito.provisioner" .) (not $foreign) -}}true{{- end -}}
 {{- end -}}
 
-{{/* Reports whether this release installs the definition of NodeClaims: "true" or empty. gpu-provisioner serves it, and no
-other owner has one in the cluster. The lookup is empty in `helm template`. */}}
-{{- define "kaito.nodeClaimDefinition" -}}
-{{- $foreign := and (eq .Values.nodeProvisioner "nodeclaim") (not (include "kaito.ownNodeClass" .)) -}}
-{{- if and .Values.nodeClaim.createDefinition (include "kaito.provisioner" .) (not $foreign) -}}
-{{- $found := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" "nodeclaims.karpenter.sh" -}}
+{{/* Reports whether a definition is this release's, or nobody's: "true" or empty. One of another owner is left alone. Without a
+cluster the lookup is empty: (dict "root" $ "name" "workspaces.kaito.sh"). */}}
+{{- define "kaito.mayDefine" -}}
+{{- $found := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" .name -}}
 {{- $marks := $found | dig "metadata" "annotations" dict -}}
 {{- $release := printf "%s/%s" (get $marks "meta.helm.sh/release-namespace") (get $marks "meta.helm.sh/release-name") -}}
-{{- if or (not $found) (eq $release (printf "%s/%s" .Release.Namespace .Release.Name)) -}}true{{- end -}}
+{{- if or (not $found) (eq $release (printf "%s/%s" .root.Release.Namespace .root.Release.Name)) -}}true{{- end -}}
 {{- end -}}
+
+{{/* Reports whether this release installs the definition of NodeClaims: "true" or empty. gpu-provisioner serves it, and no
+other owner has one in the cluster. `auto` needs a cluster to see that; every cluster has the namespace kube-system. */}}
+{{- define "kaito.nodeClaimDefinition" -}}
+{{- $foreign := and (eq .Values.nodeProvisioner "nodeclaim") (not (include "kaito.ownNodeClass" .)) -}}
+{{- $wanted := .Values.nodeClaim.createDefinition -}}
+{{- if eq (toString $wanted) "auto" -}}
+{{- $wanted = lookup "v1" "Namespace" "" "kube-system" -}}
+{{- end -}}
+{{- if and $wanted (include "kaito.provisioner" .) (not $foreign) -}}
+{{- include "kaito.mayDefine" (dict "root" . "name" "nodeclaims.karpenter.sh") -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Definitions that the chart always brings, unless crds.install is false. */}}
+{{- define "kaito.ownDefinitions" -}}
+{{- if .Values.crds.install -}}
+kaitonodeclasses.kaito.sh,workspaces.kaito.sh,machines.karpenter.sh
+{{- end -}}
+{{- end -}}
+
+{{/* Definitions that this release installs, separated by commas. */}}
+{{- define "kaito.definitions" -}}
+{{- $all := list -}}
+{{- range $name := include "kaito.ownDefinitions" . | splitList "," | compact -}}
+{{- if include "kaito.mayDefine" (dict "root" $ "name" $name) -}}
+{{- $all = append $all $name -}}
+{{- end -}}
+{{- end -}}
+{{- if include "kaito.nodeClaimDefinition" . -}}
+{{- $all = append $all "nodeclaims.karpenter.sh" -}}
+{{- end -}}
+{{- join "," $all -}}
 {{- end -}}
 
 {{/* Name of the ConfigMap with user presets, either an existing one or the chart's; empty if there are none. */}}

@@ -21,17 +21,29 @@
 {{- end -}}
 {{- end -}}
 {{- if eq .Values.nodeProvisioner "nodeclaim" -}}
+{{- $decided := dict "node.kubernetes.io/instance-type" "resource.instanceType of Workspaces" "karpenter.sh/capacity-type" "nodeOfferings.capacityTypes" "topology.kubernetes.io/zone" "nodeOfferings.zones" -}}
+{{- range .Values.nodeClaim.requirements -}}
+{{- with get $decided .key -}}
+{{- fail (printf "nodeClaim.requirements: another setting decides this key: use %s." .) -}}
+{{- end -}}
+{{- end -}}
 {{- if include "kaito.ownNodeClass" . -}}
+{{- if .Values.nodeClaim.requirements -}}
+{{- fail "nodeClaim.requirements are for the node class of a Karpenter: gpu-provisioner takes settings of nodes from its KaitoNodeClass (docs/install.md)." -}}
+{{- end -}}
 {{- else if eq (lower .Values.nodeClaim.nodeClassRef.group) "kaito.sh" -}}
 {{- fail (printf "no provisioner handles NodeClaims of class kaito.sh/%s: set nodeClaim.nodeClassRef.kind=KaitoNodeClass, or the class of your Karpenter." .Values.nodeClaim.nodeClassRef.kind) -}}
 {{- end -}}
 {{- end -}}
-{{- /* Helm deletes what a release does not contain anymore, unless the object itself says keep. Its NodeClaims would go too. */ -}}
+{{- /* Helm deletes what a release does not contain anymore, unless the object itself says keep. All objects of the kind would go too. */ -}}
 {{- $release := lookup "rbac.authorization.k8s.io/v1" "ClusterRole" "" "kaito-release" | dig "metadata" "annotations" dict -}}
-{{- if and (get $release "kaito.sh/defines-node-claims") (not (include "kaito.nodeClaimDefinition" .)) -}}
-{{- $definition := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" "nodeclaims.karpenter.sh" -}}
+{{- $now := include "kaito.definitions" . | splitList "," -}}
+{{- range $name := get $release "kaito.sh/definitions" | toString | splitList "," | compact -}}
+{{- if not (has $name $now) -}}
+{{- $definition := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" $name -}}
 {{- if and $definition (ne (dig "metadata" "annotations" "helm.sh/resource-policy" "" $definition) "keep") -}}
-{{- fail "this upgrade would delete the definition of NodeClaims with all NodeClaims, since another owner took it over: run `kubectl annotate customresourcedefinition nodeclaims.karpenter.sh helm.sh/resource-policy=keep`, and repeat the upgrade." -}}
+{{- fail (printf "this upgrade would delete the definition %s with all its objects, since the release does not contain it anymore or another owner took it over: run `kubectl annotate customresourcedefinition %s helm.sh/resource-policy=keep`, and repeat the upgrade." $name $name) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- if not (include "kaito.provisioner" .) -}}

@@ -1,6 +1,8 @@
 //! `completion`: scripts for shells, and the answers to kubectl's own completion.
 
 use clap::{Arg, Command, CommandFactory as _};
+use instance_types::Cloud;
+use preset_catalog::Catalog;
 
 use crate::answer::Answer;
 use crate::args::{Args, CompletionShell};
@@ -44,9 +46,9 @@ fn candidates(words: &[String]) -> Vec<String> {
         }
     }
     let mut found = match before.last().and_then(|flag| flag_named(command, flag)) {
-        Some(flag) => values(flag),
+        Some(flag) => values(flag, before),
         None if last.starts_with('-') => flags(command),
-        None => subcommands(command),
+        None => [subcommands(command), presets(command)].concat(),
     };
     found.retain(|word| word.starts_with(last));
     found.sort();
@@ -64,7 +66,28 @@ fn flag_named<'a>(command: &'a Command, word: &str) -> Option<&'a Arg> {
     })
 }
 
-fn values(flag: &Arg) -> Vec<String> {
+/// Names of the built-in presets, for a command that takes one.
+fn presets(command: &Command) -> Vec<String> {
+    let takes_one = command
+        .get_positionals()
+        .any(|arg| arg.get_id() == "preset" || command.get_name() == "show" && arg.get_id() == "name");
+    let catalog = takes_one.then(Catalog::embedded).and_then(Result::ok);
+    catalog.map_or_else(Vec::new, |catalog| {
+        catalog.iter().map(|preset| preset.name.clone()).collect()
+    })
+}
+
+fn values(flag: &Arg, before: &[String]) -> Vec<String> {
+    if flag.get_long() == Some("instance-type") {
+        let mut pairs = before.windows(2);
+        let cloud = pairs.find(|pair| pair[0] == "--cloud");
+        let cloud = cloud
+            .and_then(|pair| pair[1].parse().ok())
+            .unwrap_or(Cloud::Azure);
+        let catalog = instance_types::Catalog::embedded().ok();
+        let names = catalog.iter().flat_map(|catalog| catalog.of(cloud));
+        return names.map(|one| one.name.clone()).collect();
+    }
     let all = flag.get_possible_values();
     all.iter().map(|value| value.get_name().to_owned()).collect()
 }
@@ -95,6 +118,12 @@ mod tests {
         assert_eq!(of(&["presets", ""]), ["help", "list", "show"]);
         assert_eq!(of(&["top", "--by", ""]), ["model", "namespace", "workspace"]);
         assert_eq!(of(&["top", "--by", "n"]), ["namespace"]);
+        assert_eq!(of(&["plan", "phi-4-mini-i"]), ["phi-4-mini-instruct"]);
+        assert_eq!(of(&["presets", "show", "phi-4-mini-i"]), ["phi-4-mini-instruct"]);
+        assert_eq!(
+            of(&["plan", "phi-4", "--instance-type", "Standard_NC24ads"]),
+            ["Standard_NC24ads_A100_v4"]
+        );
         assert_eq!(of(&["status", "--wa"]), ["--watch"]);
         assert_eq!(of(&["status", "--registry-c"]), ["--registry-ca-file"]);
         assert!(of(&[]).contains(&"doctor".to_owned()) && !of(&[]).contains(&"__complete".to_owned()));

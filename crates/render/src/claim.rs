@@ -10,6 +10,7 @@ use kaito_api::machine::{MachineTemplateRef, Requirement, ResourceRequests};
 use kaito_api::node_claim::{NodeClaimRequirement, NodeClassRef};
 use kaito_api::{AllowedOfferings, Machine, MachineSpec, NodeClaim, NodeClaimSpec, Workspace, labels, names};
 
+use crate::claim_contents::ClaimContents;
 use crate::hardware::Hardware;
 use crate::scheduling;
 
@@ -46,6 +47,8 @@ pub struct NodeClaimOptions {
     pub termination_grace_period: Duration,
     /// Age at which a node is to be replaced, such as `720h`, or `Never`.
     pub expire_after: String,
+    /// Contents in addition to the operator's own.
+    pub contents: ClaimContents,
 }
 
 /// Age of nodes that are never replaced for it.
@@ -58,6 +61,7 @@ impl Default for NodeClaimOptions {
             default_disk_gib: 128,
             termination_grace_period: Duration::from_mins(10),
             expire_after: NEVER.to_owned(),
+            contents: ClaimContents::default(),
         }
     }
 }
@@ -88,13 +92,20 @@ pub fn machine(request: &ClaimRequest<'_>) -> Machine {
 /// With the class of a Karpenter the claim belongs to no NodePool. Karpenter would look up a NodePool that does not exist.
 #[must_use]
 pub fn node_claim(request: &ClaimRequest<'_>, options: &NodeClaimOptions) -> NodeClaim {
-    let mut labels = claim_labels(request);
+    // Pods find their nodes by the Workspace's labels, so those win.
+    let mut labels = options.contents.labels.clone();
+    labels.extend(claim_labels(request));
     if options.class.is_kaito() {
         labels.insert(labels::NODE_POOL.to_owned(), labels::NODE_POOL_KAITO.to_owned());
         labels.insert(options.class.label(), options.class.name.clone());
     }
+    let mut metadata = metadata(request, labels);
+    metadata
+        .annotations
+        .get_or_insert_default()
+        .extend(options.contents.annotations.clone());
     NodeClaim {
-        metadata: metadata(request, labels),
+        metadata,
         spec: node_claim_spec(request, options),
         status: None,
     }
@@ -194,9 +205,10 @@ fn node_claim_spec(request: &ClaimRequest<'_>, options: &NodeClaimOptions) -> No
     };
     requirements.extend(capacity_types);
     requirements.extend(some(labels::ZONE, &request.offerings.zones));
+    requirements.extend(options.contents.requirements.iter().cloned());
     let grace = options.termination_grace_period.as_secs();
     NodeClaimSpec {
-        taints: taints(request),
+        taints: [taints(request), options.contents.taints.clone()].concat(),
         requirements,
         resources: if is_kaito {
             Some(disk(match request.disk_gib {

@@ -1,5 +1,7 @@
 //! Settings that all workloads of one installation share.
 
+use k8s_openapi::api::core::v1::Taint;
+
 use crate::downloads::Downloads;
 use crate::images::Images;
 use crate::outgoing::Outgoing;
@@ -19,6 +21,8 @@ pub struct Platform {
     pub aks: bool,
     /// True if kubelets mount images as volumes.
     pub image_volumes: bool,
+    /// Taints of all nodes that are created, which the administrator adds.
+    pub node_taints: Vec<Taint>,
     /// Separation of the Workspaces from each other.
     pub isolation: Isolation,
 }

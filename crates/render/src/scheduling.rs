@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Affinity, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Toleration,
+    Affinity, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Taint, Toleration,
 };
 use kaito_api::{Workspace, labels, selector};
 
@@ -43,10 +43,23 @@ pub(crate) fn tolerations(workspace: &Workspace, platform: &Platform) -> Vec<Tol
     if platform.aks {
         all.push(toleration(labels::AKS_SPOT, Some("spot")));
     }
+    if platform.claimed {
+        all.extend(platform.node_taints.iter().map(tolerated));
+    }
     if platform.claimed && platform.isolation.taint {
         all.push(toleration(labels::WORKSPACE_TAINT, Some(workspace.uid())));
     }
     all
+}
+
+fn tolerated(taint: &Taint) -> Toleration {
+    Toleration {
+        key: Some(taint.key.clone()),
+        operator: Some("Equal".to_owned()),
+        value: taint.value.clone(),
+        effect: Some(taint.effect.clone()),
+        ..Toleration::default()
+    }
 }
 
 /// Affinity to the nodes of the Workspace; `None` if any node will do.
@@ -94,4 +107,42 @@ fn requirements(wanted: BTreeMap<String, String>) -> Vec<NodeSelectorRequirement
         values: Some(vec![value]),
     };
     wanted.into_iter().map(requirement).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ClaimContents, Downloads, Images, Isolation, Outgoing};
+
+    #[test]
+    fn pods_tolerate_the_taints_of_all_nodes() {
+        let contents = r#"{"taints": [
+            {"key": "dedicated", "value": "models", "effect": "NoSchedule"}, {"key": "costly", "effect": "NoExecute"}
+        ]}"#;
+        let contents: ClaimContents = contents.parse().unwrap();
+        let mut platform = Platform {
+            images: Images::of_registry("registry.example.com/kaito", "0.1.0"),
+            downloads: Downloads::default(),
+            outgoing: Outgoing::default(),
+            claimed: true,
+            aks: false,
+            image_volumes: false,
+            node_taints: contents.taints,
+            isolation: Isolation::default(),
+        };
+        let tolerated = |platform: &Platform| {
+            let all = tolerations(&Workspace::default(), platform).into_iter();
+            let shown = all.map(|one| format!("{:?} {:?} {:?}", one.key, one.value, one.effect));
+            shown.collect::<Vec<_>>().join("\n").replace("Some", "")
+        };
+        let all = tolerated(&platform);
+        assert!(
+            all.contains(r#"("dedicated") ("models") ("NoSchedule")"#),
+            "{all}"
+        );
+        assert!(all.contains(r#"("costly") None ("NoExecute")"#), "{all}");
+        // Nodes that exist have taints of their own owner.
+        platform.claimed = false;
+        assert!(!tolerated(&platform).contains("dedicated"));
+    }
 }

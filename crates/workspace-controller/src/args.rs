@@ -1,21 +1,20 @@
 //! Command line of the workspace controller. Every flag can also be set as an environment variable.
 
 mod downloads;
+mod node_claims;
 mod offerings;
 mod upgrades;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use admission::table::CeilingArgs;
 use clap::{Parser, ValueEnum};
 use downloads::DownloadArgs;
 use instance_types::{Catalog, Cloud};
-use jiff::SignedDuration;
-use kaito_api::NodeClassRef;
+use node_claims::NodeClaimArgs;
 use offerings::OfferingArgs;
 use preset_catalog::fit::RetiredTypes;
-use render::{Downloads, Images, Isolation, NodeClaimOptions};
+use render::{Downloads, Images, Isolation};
 use upgrades::UpgradeArgs;
 use workspace_plan::{NodeLimit, NodeRetention, ProvisionerMode, Settings};
 
@@ -115,76 +114,6 @@ pub enum Provisioner {
     Byo,
 }
 
-/// Settings of NodeClaims.
-#[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "NodeClaims")]
-pub struct NodeClaimArgs {
-    /// API group of the node class, which selects the provisioner.
-    #[arg(long, env = "NODE_CLASS_GROUP", default_value = NodeClassRef::KAITO_GROUP, value_parser = label_part)]
-    pub node_class_group: String,
-    /// Kind of the node class.
-    #[arg(long, env = "NODE_CLASS_KIND", default_value = NodeClassRef::KAITO_KIND, value_parser = label_part)]
-    pub node_class_kind: String,
-    /// Name of the node class.
-    #[arg(long, env = "NODE_CLASS_NAME", default_value = "default", value_parser = label_part)]
-    pub node_class_name: String,
-    /// Time that a Karpenter's drain evicts pods before it deletes them, such as 10m. gpu-provisioner has its own.
-    #[arg(long, env = "NODE_TERMINATION_GRACE_PERIOD", default_value = "10m", value_name = "TIME", value_parser = grace_period)]
-    pub node_termination_grace_period: Duration,
-    /// Age at which a node is replaced, such as 720h, or Never. gpu-provisioner has to allow it.
-    #[arg(long, env = "NODE_EXPIRE_AFTER", default_value = "Never", value_name = "TIME", value_parser = expiry)]
-    pub node_expire_after: String,
-}
-
-impl NodeClaimArgs {
-    fn options(&self) -> NodeClaimOptions {
-        NodeClaimOptions {
-            class: NodeClassRef {
-                group: self.node_class_group.clone(),
-                kind: self.node_class_kind.clone(),
-                name: self.node_class_name.clone(),
-            },
-            termination_grace_period: self.node_termination_grace_period,
-            expire_after: self.node_expire_after.clone(),
-            ..NodeClaimOptions::default()
-        }
-    }
-}
-
-/// Parses an age as a NodeClaim holds it: hours, minutes and seconds, or `Never`.
-fn expiry(text: &str) -> Result<String, String> {
-    let is_age = || {
-        let is_written_so = text.chars().all(|c| c.is_ascii_digit() || "hms".contains(c));
-        let age = text.parse::<jiff::SignedDuration>();
-        is_written_so && age.is_ok_and(|age| age >= jiff::SignedDuration::from_hours(1))
-    };
-    if text == "Never" || is_age() {
-        Ok(text.to_owned())
-    } else {
-        Err("must be Never, or 1h or more, such as 720h".to_owned())
-    }
-}
-
-/// Parses a duration of whole seconds, at least one: that is all a NodeClaim can hold.
-fn grace_period(text: &str) -> Result<Duration, String> {
-    let time = text.parse::<SignedDuration>().ok();
-    let time = time.and_then(|time| Duration::try_from(time).ok());
-    time.filter(|time| time.as_secs() > 0 && time.subsec_nanos() == 0)
-        .ok_or_else(|| "must be a duration of whole seconds, such as 10m".to_owned())
-}
-
-/// Parses a part of a name or a label, which the API server would otherwise reject in every object.
-fn label_part(text: &str) -> Result<String, String> {
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
-    let has_ends = text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.ends_with(|c: char| c.is_ascii_alphanumeric());
-    if has_ends && text.len() <= 63 && text.chars().all(is_allowed) {
-        Ok(text.to_owned())
-    } else {
-        Err("expected 1 to 63 letters, digits, dashes, dots and underscores".to_owned())
-    }
-}
-
 /// Separation of the Workspaces from each other.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Isolation")]
@@ -242,6 +171,8 @@ impl Args {
 
 #[cfg(test)]
 mod tests {
+    use render::NodeClaimOptions;
+
     use super::*;
 
     fn downloads(flags: &[&str]) -> Result<Downloads, String> {
@@ -305,6 +236,11 @@ mod tests {
             settings.node_claims.class.label(),
             "karpenter.azure.com/aksnodeclass"
         );
+        let contents = r#"--node-claim-contents={"labels": {"team": "ml"}}"#;
+        let labeled = of(&[contents]).unwrap().node_claims.contents;
+        assert_eq!(labeled.labels["team"], "ml");
+        let error = of(&[r#"--node-claim-contents={"labels": {"kaito.sh/x": "y"}}"#]).unwrap_err();
+        assert!(error.contains("labels: kaito.sh/x belongs to"), "{error}");
         let expiring = of(&["--node-expire-after=720h"]).unwrap();
         assert_eq!(expiring.node_claims.expire_after, "720h");
         for wrong in ["0s", "59m", "30d", "never", "-5h"] {
@@ -338,7 +274,9 @@ mod tests {
         );
         let command = <Args as clap::CommandFactory>::command();
         let known: Vec<&str> = command.get_arguments().filter_map(clap::Arg::get_long).collect();
-        let named = chart.lines().filter_map(|line| line.trim().strip_prefix("- --"));
+        let starts = ["- --", "- {{ printf \"--"];
+        let of_line = |line: &'static str| starts.iter().find_map(|start| line.trim().strip_prefix(start));
+        let named = chart.lines().filter_map(of_line);
         let named: Vec<&str> = named
             .map(|rest| rest.split(['=', ' ']).next().unwrap_or_default())
             .collect();
@@ -356,6 +294,7 @@ mod tests {
             "upgrade-window-length",
             "upgrade-timeout",
             "node-termination-grace-period",
+            "node-claim-contents",
             "node-capacity-types",
             "node-zones",
             "capacity-config-map",

@@ -34,6 +34,7 @@ const GRACE: Duration = Duration::from_secs(20);
 pub async fn run(args: Args) -> anyhow::Result<()> {
     operator_runtime::install_tls_provider();
     let guard = telemetry::init(&args.telemetry, NAME)?;
+    args.node_claims.check()?;
     let instance_types = args.instance_types.load()?;
     let mut settings = args.settings(args.images.images()?, instance_types);
     let (metrics, readiness, liveness) = (Metrics::new(), Readiness::new(), Checks::new());

@@ -63,6 +63,7 @@ impl<'a> PlanContext<'a> {
                 claimed: settings.mode.claim_kind().is_some(),
                 aks: settings.cloud == Cloud::Azure,
                 image_volumes: settings.image_volumes,
+                node_taints: settings.node_claims.contents.taints.clone(),
                 isolation: settings.isolation(&observed.claims),
             },
             claims: observed

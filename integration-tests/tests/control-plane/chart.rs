@@ -45,6 +45,7 @@ async fn every_example_of_values_is_installed() -> Result<()> {
     let refusal = format!("{:#}", refusal.err().context("the chart needs no registry")?);
     ensure!(refusal.contains("set image.registry=REGISTRY"), "{refusal}");
     own_instance_types_reach_both_programs(&helm, chart).await?;
+    serves_as_a_part(&env, &helm, chart).await?;
     let examples = examples()?;
     ensure!(examples.len() >= 8, "{examples:?}");
     for values in &examples {
@@ -54,6 +55,49 @@ async fn every_example_of_values_is_installed() -> Result<()> {
             .with_context(|| values.to_owned())?;
     }
     println!("{} examples of values are installed", examples.len());
+    Ok(())
+}
+
+/// A parent chart installs the chart under a condition, and its mirror and pull Secrets reach the images.
+async fn serves_as_a_part(env: &TestEnv, helm: &Helm, chart: &str) -> Result<()> {
+    let parent = env.cluster().dir().join("parent");
+    std::fs::create_dir_all(parent.join("templates"))?;
+    let about = format!(
+        "apiVersion: v2\nname: parent\nversion: 1.0.0\ndependencies:\n- name: kaito\n  version: \">=0.0.0\"\n  \
+         repository: file://{chart}\n  condition: kaito.enabled\n"
+    );
+    std::fs::write(parent.join("Chart.yaml"), about)?;
+    let values = json!({
+        "global": {"imageRegistry": "mirror.example.com", "imagePullSecrets": ["pull"]},
+        "kaito": {"enabled": true, "nodeProvisioner": "byo", "image": {"registry": "registry.example.com/kaito"}},
+    });
+    std::fs::write(parent.join("values.yaml"), values.to_string())?;
+    let parent = parent.to_str().context("the path is not UTF-8")?;
+    helm.run(&["dependency", "build", parent]).await?;
+    let rendered = async |flags: &[&str]| -> Result<Vec<Value>> {
+        let text = helm.run(&[&["template", "all", parent], flags].concat()).await?;
+        Ok(serde_saphyr::from_multiple(&text)?)
+    };
+    let objects = rendered(&[]).await?;
+    let deployments: Vec<String> = objects
+        .iter()
+        .filter(|object| object["kind"] == "Deployment")
+        .map(|object| object["spec"]["template"]["spec"].to_string())
+        .collect();
+    ensure!(deployments.len() == 2, "{}", deployments.len());
+    for pod in &deployments {
+        for part in [
+            r#""image":"mirror.example.com/kaito/"#,
+            r#""imagePullSecrets":[{"name":"pull"}]"#,
+        ] {
+            ensure!(pod.contains(part), "{part} is not in {pod}");
+        }
+    }
+    let without = rendered(&["--set=kaito.enabled=false"]).await?;
+    ensure!(
+        without.iter().all(Value::is_null),
+        "the condition is ignored: {without:?}"
+    );
     Ok(())
 }
 

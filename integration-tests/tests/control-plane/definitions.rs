@@ -1,5 +1,5 @@
-//! The definition of NodeClaims: the chart installs it where there is none, never gives it up, and leaves one of another
-//! owner alone.
+//! The definitions of the chart's kinds: it installs them where there are none, never gives them up, upgrades its own, and leaves
+//! those of another owner alone.
 
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use testkit::{Helm, NAMESPACE, TestEnv};
 
 const DEFINITION: &str = "nodeclaims.karpenter.sh";
+const OURS: &str = "workspaces.kaito.sh";
 const KEEP: &str = "helm.sh/resource-policy=keep";
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -127,6 +128,78 @@ async fn taken_over(env: &TestEnv, all: &Api<CustomResourceDefinition>, helm: &H
     uninstall(helm).await?;
     let args = ["uninstall", "karpenter-crd", "--namespace=kube-system", "--wait"];
     helm.run(&args).await.map(drop)
+}
+
+/// The definitions of our kinds are upgraded with the chart once they are the release's.
+#[tokio::test]
+async fn our_definitions_are_upgraded_and_kept() -> Result<()> {
+    let env = TestEnv::start(ClusterOptions::new(Tier::ControlPlaneOnly)).await?;
+    let all: Api<CustomResourceDefinition> = Api::all(env.client().await?);
+    let helm = Helm::of(&env).await?;
+
+    // Without a cluster nothing is known of a Karpenter.
+    for (setting, expected) in [("auto", 3), ("true", 4), ("false", 3)] {
+        let setting = format!("nodeClaim.createDefinition={setting}");
+        let rendered = rendered(&helm, &[&setting]).await?;
+        ensure!(rendered == expected, "{setting}: {rendered}");
+    }
+    ensure!(
+        rendered(&helm, &["crds.install=false"]).await? == 0,
+        "not asked for"
+    );
+
+    // Someone applied them: the chart leaves them alone, and then takes them over.
+    testkit::install_crds(env.client().await?).await?;
+    let column = json!([{"op": "add", "path": "/spec/versions/0/additionalPrinterColumns/-", "value":
+        {"name": "Old", "type": "string", "jsonPath": ".metadata.name"}}]);
+    let patch = Patch::Json::<()>(serde_json::from_value(column)?);
+    all.patch(OURS, &PatchParams::default(), &patch).await?;
+    let old = all.get(OURS).await?;
+    helm.install().await?;
+    ensure!(
+        shown(&all.get(OURS).await?) == shown(&old),
+        "the chart changed it"
+    );
+    let marks = json!({"metadata": {
+        "labels": {"app.kubernetes.io/managed-by": "Helm"},
+        "annotations": {"meta.helm.sh/release-name": "kaito", "meta.helm.sh/release-namespace": NAMESPACE},
+    }});
+    all.patch(OURS, &PatchParams::default(), &Patch::Merge(marks))
+        .await?;
+    helm.install_forced().await?;
+    let new = all.get(OURS).await?;
+    let columns = |of: &CustomResourceDefinition| serde_json::to_string(&of.spec.versions[0]);
+    ensure!(new.metadata.uid == old.metadata.uid, "it was created again");
+    ensure!(!columns(&new)?.contains("\"Old\""), "it was not upgraded");
+
+    // Nothing that a user may set or do takes it away with its Workspaces.
+    helm.install_with(&["crds.install=false"]).await?;
+    ensure!(all.get_opt(OURS).await?.is_some(), "it went with the value");
+    helm.install().await?;
+    uninstall(&helm).await?;
+    ensure!(
+        all.get(OURS).await?.metadata.uid == old.metadata.uid,
+        "it went with the release"
+    );
+    helm.install_with(&["crds.keep=false"]).await?;
+    let refusal = helm.install_with(&["crds.install=false"]).await.err();
+    let refusal = format!("{:#}", refusal.context("all Workspaces are in danger")?);
+    ensure!(refusal.contains(KEEP) && refusal.contains(OURS), "{refusal}");
+    uninstall(&helm).await?;
+    env.eventually("the definition to go", LIMIT, async || {
+        ensure!(all.get_opt(OURS).await?.is_none(), "it is there");
+        Ok(())
+    })
+    .await
+}
+
+/// Number of definitions in a render without a cluster.
+async fn rendered(helm: &Helm, settings: &[&str]) -> Result<usize> {
+    let text = helm.template(settings).await?;
+    let objects: Vec<Value> = serde_saphyr::from_multiple(&text)?;
+    let mut kinds = objects.iter().map(|object| &object["kind"]);
+    let count = kinds.by_ref().filter(|kind| *kind == "CustomResourceDefinition");
+    Ok(count.count())
 }
 
 async fn uninstall(helm: &Helm) -> Result<()> {

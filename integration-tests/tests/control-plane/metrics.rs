@@ -39,6 +39,18 @@ async fn dashboards_and_alerts_name_metrics_that_exist() -> Result<()> {
         Ok(scraped)
     })
     .await?;
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
+    let page = std::fs::read_to_string(page)?;
+    let unlisted: Vec<String> = integration_tests::exported_metrics(&scraped)
+        .into_iter()
+        .filter(|name| name.starts_with("kaito_"))
+        .filter(|name| {
+            let ends = ["", "_bucket", "_count", "_sum"];
+            let bases = ends.iter().filter_map(|end| name.strip_suffix(end));
+            !bases.into_iter().any(|base| page.contains(&format!("`{base}`")))
+        })
+        .collect();
+    ensure!(unlisted.is_empty(), "docs/metrics.md lacks {unlisted:?}");
     let state = format!(
         r#"kaito_workspace_state{{namespace="{}",workspace="{name}",state="Ready""#,
         world.namespace

@@ -156,6 +156,7 @@ fn workload(preset: &Preset, instance_type: &InstanceType, placement: Placement)
         aks: true,
         outgoing: Outgoing::default(),
         image_volumes: true,
+        node_taints: Vec::new(),
         isolation: Isolation::default(),
     };
     let hardware = instance_type.into();

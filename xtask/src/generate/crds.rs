@@ -10,22 +10,15 @@ const HEADER: &str = "# Made by `cargo xtask gen` from crates/kaito-api. Do not 
 
 /// The directory of all of them.
 const ALL: &str = "deploy/crds";
-/// The directory of those that Helm installs before the chart.
-const OF_HELM: &str = "charts/kaito/crds";
-/// The directory of those that a template of the chart installs, if no Karpenter has them.
-const OF_TEMPLATES: &str = "charts/kaito/definitions";
+/// The directory from which templates of the chart take them.
+const OF_CHART: &str = "charts/kaito/definitions";
 
 pub(super) fn files() -> Result<Vec<Generated>> {
     let mut files = Vec::new();
     for crd in kaito_api::crd::all() {
         let name = format!("{}_{}.yaml", crd.spec.group, crd.spec.names.plural);
         let yaml = serde_saphyr::to_string(&crd).with_context(|| format!("{name} must be YAML"))?;
-        let in_chart = if crd.spec.names.kind == "NodeClaim" {
-            OF_TEMPLATES
-        } else {
-            OF_HELM
-        };
-        for dir in [ALL, in_chart] {
+        for dir in [ALL, OF_CHART] {
             files.push(Generated {
                 path: Path::new(dir).join(&name),
                 contents: format!("{HEADER}{yaml}"),

@@ -1,5 +1,6 @@
 //! Signatures by cosign, which must be on the `PATH` if one is asked for.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
@@ -36,26 +37,34 @@ impl Signer {
 
     /// Signs what a reference with a digest names.
     pub(super) fn sign(&self, reference: &str) -> Result<()> {
-        let status = Command::new("cosign")
-            .args(self.arguments(reference))
-            .status()
-            .context("failed to run cosign")?;
-        ensure!(
-            status.success(),
-            "cosign could not sign {reference}: it ended with {status}"
-        );
-        Ok(())
+        run(&self.arguments(&["sign", "--yes", "--recursive"], reference))
     }
 
-    fn arguments(&self, reference: &str) -> Vec<String> {
-        let key = self.key.iter().flat_map(|key| ["--key".to_owned(), key.clone()]);
-        ["sign", "--yes", "--recursive"]
-            .map(str::to_owned)
-            .into_iter()
-            .chain(key)
-            .chain([reference.to_owned()])
-            .collect()
+    /// Signs a file. The signature is beside it, with the suffix `.sigstore.json`.
+    pub(super) fn sign_file(&self, file: &Path) -> Result<()> {
+        let file = file.to_str().context("the path is not UTF-8")?;
+        let bundle = format!("{file}.sigstore.json");
+        run(&self.arguments(&["sign-blob", "--yes", "--bundle", &bundle], file))
     }
+
+    fn arguments(&self, verb: &[&str], subject: &str) -> Vec<String> {
+        let key = self.key.iter().flat_map(|key| ["--key", key.as_str()]);
+        let all = verb.iter().copied().chain(key).chain([subject]);
+        all.map(str::to_owned).collect()
+    }
+}
+
+fn run(arguments: &[String]) -> Result<()> {
+    let status = Command::new("cosign")
+        .args(arguments)
+        .status()
+        .context("failed to run cosign")?;
+    ensure!(
+        status.success(),
+        "cosign {} ended with {status}",
+        arguments.join(" ")
+    );
+    Ok(())
 }
 
 #[cfg(test)]
@@ -64,17 +73,17 @@ mod tests {
 
     #[test]
     fn a_key_is_passed_on_and_none_means_the_identity() {
-        let signed = |key: Option<&str>| {
-            Signer {
-                key: key.map(str::to_owned),
-            }
-            .arguments("image@sha256:0")
-            .join(" ")
+        let signed = |key: Option<&str>, verb: &[&str], subject: &str| {
+            let key = key.map(str::to_owned);
+            Signer { key }.arguments(verb, subject).join(" ")
         };
         assert_eq!(
-            signed(Some("cosign.key")),
-            "sign --yes --recursive --key cosign.key image@sha256:0"
+            signed(Some("cosign.key"), &["sign", "--yes"], "image@sha256:0"),
+            "sign --yes --key cosign.key image@sha256:0"
         );
-        assert_eq!(signed(None), "sign --yes --recursive image@sha256:0");
+        assert_eq!(
+            signed(None, &["sign-blob", "--yes"], "SHA256SUMS"),
+            "sign-blob --yes SHA256SUMS"
+        );
     }
 }

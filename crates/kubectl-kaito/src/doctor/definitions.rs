@@ -67,15 +67,15 @@ fn judge(needed: &Needed, live: &[CustomResourceDefinition], release: &str) -> R
     if release == env!("CARGO_PKG_VERSION") {
         return Err((
             "definitionVersion",
-            "Its schema is that of another version. Helm does not upgrade definitions.",
-            "Apply the definitions of the chart: `kubectl apply --server-side -f charts/kaito/crds`.",
+            "Its schema is that of another version, so the chart does not own it.",
+            "Hand it over to the chart, as the notes of `helm upgrade` say, or apply that of deploy/crds.",
         ));
     }
     Ok("is that of another version than this plugin")
 }
 
 fn needed(facts: &ClusterFacts) -> Vec<Needed> {
-    const APPLY: &str = "Apply the definitions of the chart: charts/kaito/crds.";
+    const APPLY: &str = "Upgrade the chart with crds.install=true, or apply the definitions of deploy/crds.";
     let has_provisioner = facts.deployments.iter().any(|one| component(one) == PROVISIONER);
     let mode = facts.deployments.iter().find_map(mode);
     let needed = |definition, without| Needed {

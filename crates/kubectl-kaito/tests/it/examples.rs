@@ -77,7 +77,9 @@ fn every_example_with_a_preset_has_a_plan() {
 fn every_example_is_listed() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
     let list = std::fs::read_to_string(examples.join("README.md")).unwrap();
-    for file in manifests() {
+    let of_cluster = std::fs::read_dir(examples.join("cluster")).unwrap();
+    let of_cluster = of_cluster.map(|entry| entry.unwrap().path());
+    for file in manifests().into_iter().chain(of_cluster) {
         let place = file.strip_prefix(&examples).unwrap().to_str().unwrap();
         assert!(
             place.starts_with("upstream/") || list.contains(&format!("({place})")),
@@ -105,4 +107,14 @@ fn the_adapter_of_the_quick_start_is_of_its_model() {
         value_of(tuned, "image:", "output:"),
         value_of(served, "image:", "adapters:")
     );
+}
+
+/// Every field of the example of a node class is one of its definition.
+#[test]
+fn the_node_class_is_valid() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/cluster/node-class.yaml");
+    let text = std::fs::read_to_string(file).unwrap();
+    let written: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+    let class: kaito_api::KaitoNodeClass = serde_json::from_value(written.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&class).unwrap()["spec"], written["spec"]);
 }

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod docs;
 mod examples;
 mod own_types;
 
@@ -25,9 +26,17 @@ struct Ran {
 }
 
 fn run_with(args: &[&str], input: &str) -> Ran {
+    run_at(&tests(), args, input)
+}
+
+fn run_in(dir: &Path, args: &[&str]) -> Ran {
+    run_at(dir, args, "")
+}
+
+fn run_at(dir: &Path, args: &[&str], input: &str) -> Ran {
     let mut child = Command::new(env!("CARGO_BIN_EXE_kubectl-kaito"))
         .args(args)
-        .current_dir(tests())
+        .current_dir(dir)
         .env_remove("KAITO_REGISTRY")
         .env_remove("KAITO_INSTANCE_TYPE_TABLE")
         .env("NO_PROXY", "*")
@@ -289,7 +298,7 @@ fn lint() {
 
 #[test]
 fn what_can_t_be_answered_ends_with_2() {
-    let cases: [(&[&str], &str); 18] = [
+    let cases: [(&[&str], &str); 21] = [
         (&["plan", "phi-44"], "unknown preset phi-44; did you mean phi-4"),
         (&["presets", "show", "nonsense"], "unknown preset nonsense"),
         (

@@ -38,6 +38,7 @@ fn platform() -> Platform {
         claimed: true,
         aks: true,
         image_volumes: true,
+        node_taints: Vec::new(),
         isolation: Isolation::default(),
     }
 }
@@ -163,6 +164,20 @@ fn node_claim() {
     golden(
         "node_claim_of_another_class",
         render::node_claim(&elsewhere, &other),
+    );
+    let contents = r#"{
+        "requirements": [{"key": "karpenter.k8s.aws/instance-local-nvme", "operator": "Gt", "values": ["500"]}],
+        "labels": {"team": "models", "apps": "theirs"},
+        "annotations": {"example.com/owner": "models"},
+        "taints": [{"key": "dedicated", "value": "models", "effect": "NoSchedule"}]
+    }"#;
+    let with_contents = NodeClaimOptions {
+        contents: contents.parse().unwrap(),
+        ..other.clone()
+    };
+    golden(
+        "node_claim_with_contents",
+        render::node_claim(&request, &with_contents),
     );
     let both = AllowedOfferings {
         capacity_types: vec!["spot".into(), "on-demand".into()],

@@ -59,7 +59,30 @@ impl Helm {
     /// # Errors
     /// `helm` fails; the error holds its output.
     pub async fn install_with(&self, settings: &[&str]) -> Result<()> {
-        self.upgrade("kaito", NAMESPACE, settings).await
+        self.upgrade("kaito", NAMESPACE, settings, &[]).await
+    }
+
+    /// The same as [`Helm::install`], over fields that other clients of the API server set.
+    ///
+    /// # Errors
+    /// `helm` fails; the error holds its output.
+    pub async fn install_forced(&self) -> Result<()> {
+        self.upgrade("kaito", NAMESPACE, &[], &["--force-conflicts"])
+            .await
+    }
+
+    /// Renders the chart without a cluster, and returns the objects as YAML.
+    ///
+    /// # Errors
+    /// `helm` fails; the error holds its output.
+    pub async fn template(&self, settings: &[&str]) -> Result<String> {
+        let chart = chart();
+        let chart = chart.to_str().context("the chart's path is not UTF-8")?;
+        let mut args = vec!["template", "kaito", chart, "--namespace", NAMESPACE];
+        for setting in SETTINGS.iter().chain(settings) {
+            args.extend(["--set", setting]);
+        }
+        self.run(&args).await
     }
 
     /// Installs the chart as another release in another namespace.
@@ -67,10 +90,10 @@ impl Helm {
     /// # Errors
     /// `helm` fails; the error holds its output.
     pub async fn install_as(&self, release: &str, namespace: &str) -> Result<()> {
-        self.upgrade(release, namespace, &[]).await
+        self.upgrade(release, namespace, &[], &[]).await
     }
 
-    async fn upgrade(&self, release: &str, namespace: &str, settings: &[&str]) -> Result<()> {
+    async fn upgrade(&self, release: &str, namespace: &str, settings: &[&str], flags: &[&str]) -> Result<()> {
         let chart = chart();
         let chart = chart.to_str().context("the chart's path is not UTF-8")?;
         let mut args = vec![
@@ -81,7 +104,10 @@ impl Helm {
             "--namespace",
             namespace,
             "--create-namespace",
+            // Kinds are served a moment after their definitions were created.
+            "--wait",
         ];
+        args.extend(flags);
         for setting in SETTINGS.iter().chain(settings) {
             args.extend(["--set", setting]);
         }

@@ -104,6 +104,7 @@ fn the_front_of_vllm() {
             aks: true,
             outgoing: render::Outgoing::default(),
             image_volumes: true,
+            node_taints: Vec::new(),
             isolation: render::Isolation::default(),
         };
         let workload = render::workload(&render::Inference {
