@@ -26,6 +26,11 @@ async fn dashboards_and_alerts_name_metrics_that_exist() -> Result<()> {
         .filter(|name| !OF_PODS.iter().any(|prefix| name.starts_with(prefix)))
         .collect();
     ensure!(charted.len() >= 12, "{charted:?}");
+    let state = format!(
+        r#"kaito_workspace_state{{namespace="{}",workspace="{name}",state="Ready""#,
+        world.namespace
+    );
+    // They show what the controller has read of the Workspace, which may be a moment old.
     let scraped = testkit::eventually("all metrics", LIMIT, async || {
         let mut scraped = String::new();
         for program in ["controller", "provisioner", "registry"] {
@@ -36,6 +41,8 @@ async fn dashboards_and_alerts_name_metrics_that_exist() -> Result<()> {
         let found = integration_tests::exported_metrics(&scraped);
         let missing: Vec<_> = charted.difference(&found).collect();
         ensure!(missing.is_empty(), "no program has {missing:?}");
+        let lines = scraped.lines().filter(|line| line.starts_with(&state));
+        ensure!(lines.count() == 1, "{scraped}");
         Ok(scraped)
     })
     .await?;
@@ -51,12 +58,6 @@ async fn dashboards_and_alerts_name_metrics_that_exist() -> Result<()> {
         })
         .collect();
     ensure!(unlisted.is_empty(), "docs/metrics.md lacks {unlisted:?}");
-    let state = format!(
-        r#"kaito_workspace_state{{namespace="{}",workspace="{name}",state="Ready""#,
-        world.namespace
-    );
-    let lines = scraped.lines().filter(|line| line.starts_with(&state));
-    ensure!(lines.count() == 1, "{scraped}");
     let price = format!(
         r#"kaito_workspace_usd_per_hour{{namespace="{}",workspace="{name}"}}"#,
         world.namespace
