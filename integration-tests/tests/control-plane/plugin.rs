@@ -114,7 +114,8 @@ async fn status_follows_a_workspace_through_its_life() -> Result<()> {
         "{}",
         watched.out
     );
-    ensure!(watched.out.contains(" Pending  instances"), "{}", watched.out);
+    // Nodes of this cloud join at once, so the status may show any of the steps, or only some.
+    ensure!(watched.out.contains(" Pending  "), "{}", watched.out);
 
     let tree = say(&world, &["status", &name]).await?;
     ensure!(tree.code == 0, "{}", tree.out);

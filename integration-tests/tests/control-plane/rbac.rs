@@ -6,12 +6,14 @@ mod scenario;
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::rbac::v1::{
     ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
 };
-use kube::api::ListParams;
+use kube::api::{ListParams, PostParams};
 use kube::{Api, Client};
 use local_cluster::{AuditEntry, ClusterOptions, Tier};
+use serde_json::json;
 use testkit::{NAMESPACE, Stack, StackOptions, TestEnv};
 
 use crate::world::{LIMIT, World};
@@ -114,12 +116,39 @@ async fn every_granted_verb_is_used_and_every_used_verb_is_granted() -> Result<(
     };
     let mut stack = Stack::start(env, options).await?;
     let world = World::on(env, &stack.programs).await?;
+    owners_are_known(&world).await?;
     Box::pin(scenario::play(&world, &mut stack)).await?;
     // The log shows a watch when it ends.
     drop(stack);
     let granted = granted(&world.client).await?;
     env.eventually("the ends of all watches", LIMIT, async || compare(env, &granted))
         .await
+}
+
+/// Waits until the admission plugin knows the kinds that were defined a moment ago. Until then it denies every reference to them.
+async fn owners_are_known(world: &World) -> Result<()> {
+    let owner = |api_version: &str, kind: &str| {
+        json!({
+            "apiVersion": api_version, "kind": kind, "name": "any", "uid": "any", "blockOwnerDeletion": true,
+        })
+    };
+    let owners = [
+        owner("kaito.sh/v1beta1", "Workspace"),
+        owner("karpenter.sh/v1alpha5", "Machine"),
+    ];
+    let object: ConfigMap = serde_json::from_value(json!({
+        "metadata": {"name": "owned", "ownerReferences": owners},
+    }))?;
+    let config_maps: Api<ConfigMap> = Api::namespaced(world.client.clone(), &world.namespace);
+    let dry_run = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let known = world.env.eventually("the owners to be known", LIMIT, async || {
+        config_maps.create(&dry_run, &object).await?;
+        Ok(())
+    });
+    known.await
 }
 
 fn compare(env: &TestEnv, granted: &BTreeSet<Right>) -> Result<()> {

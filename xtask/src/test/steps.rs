@@ -49,7 +49,7 @@ pub(super) fn all() -> Vec<TestStep> {
         cargo(
             "tests",
             "all tests but those of programs together",
-            "test --workspace --exclude integration-tests",
+            "test --workspace --no-fail-fast --exclude integration-tests",
         ),
         cargo(
             "data-plane",

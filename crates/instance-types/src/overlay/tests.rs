@@ -309,7 +309,7 @@ fn names_are_listed_once() {
     refused(
         &prices("Standard_NC24ads_A100_v5"),
         "line 4 column 29: usd_per_hour: `Standard_NC24ads_A100_v5` must be an instance type of azure; did you mean \
-         Standard_NC24ads_A100_v4, Standard_NC40ads_H100_v5, Standard_NC48ads_A100_v4?",
+         Standard_NC24ads_A100_v4, Standard_NC48ads_A100_v4, Standard_NC96ads_A100_v4?",
     );
     let both = prices("Standard_NC24ads_A100_v4");
     assert_eq!(
