@@ -124,10 +124,16 @@ impl TestEnv {
     /// # Errors
     /// When the kubeconfig is unusable.
     pub async fn client_with(&self, kubeconfig: &Path) -> Result<Client> {
-        let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
-        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-        // The server is on loopback, whatever the environment says.
-        config.proxy_url = None;
+        Ok(Client::try_from(config_of(kubeconfig).await?)?)
+    }
+
+    /// An administrator's client that acts as another user.
+    ///
+    /// # Errors
+    /// When the kubeconfig is unusable.
+    pub async fn client_as(&self, user: &str) -> Result<Client> {
+        let mut config = config_of(&self.cluster.kubeconfig()).await?;
+        config.auth_info.impersonate = Some(user.to_owned());
         Ok(Client::try_from(config)?)
     }
 
@@ -181,4 +187,12 @@ async fn await_default_account(accounts: &Api<ServiceAccount>) -> Result<()> {
         async || accounts.get("default").await.map(drop).map_err(Into::into),
     )
     .await
+}
+
+async fn config_of(kubeconfig: &Path) -> Result<Config> {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    // The server is on loopback, whatever the environment says.
+    config.proxy_url = None;
+    Ok(config)
 }

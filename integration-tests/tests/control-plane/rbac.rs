@@ -6,11 +6,11 @@ mod scenario;
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::{
     ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
 };
-use kube::api::{ListParams, PostParams};
+use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, Client};
 use local_cluster::{AuditEntry, ClusterOptions, Tier};
 use serde_json::json;
@@ -125,27 +125,29 @@ async fn every_granted_verb_is_used_and_every_used_verb_is_granted() -> Result<(
         .await
 }
 
-/// Waits until the admission plugin knows the kinds that were defined a moment ago. Until then it denies every reference to them.
+/// Waits until the admission plugin knows the kind that was defined a moment ago. Until then it denies every reference to it, save
+/// those of administrators.
 async fn owners_are_known(world: &World) -> Result<()> {
-    let owner = |api_version: &str, kind: &str| {
-        json!({
-            "apiVersion": api_version, "kind": kind, "name": "any", "uid": "any", "blockOwnerDeletion": true,
-        })
-    };
-    let owners = [
-        owner("kaito.sh/v1beta1", "Workspace"),
-        owner("karpenter.sh/v1alpha5", "Machine"),
-    ];
-    let object: ConfigMap = serde_json::from_value(json!({
-        "metadata": {"name": "owned", "ownerReferences": owners},
-    }))?;
-    let config_maps: Api<ConfigMap> = Api::namespaced(world.client.clone(), &world.namespace);
-    let dry_run = PostParams {
+    let controller = format!("system:serviceaccount:{NAMESPACE}:workspace-controller");
+    let client = world.env.client_as(&controller).await?;
+    let policy = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {
+            "name": "owned", "labels": {"kaito.sh/workspace": "any"},
+            "ownerReferences": [{
+                "apiVersion": "kaito.sh/v1beta1", "kind": "Workspace", "name": "any", "uid": "any",
+                "controller": true, "blockOwnerDeletion": true,
+            }],
+        },
+        "spec": {"podSelector": {}},
+    });
+    let policies: Api<NetworkPolicy> = Api::namespaced(client, &world.namespace);
+    let params = PatchParams {
         dry_run: true,
-        ..PostParams::default()
+        ..PatchParams::apply("test")
     };
     let known = world.env.eventually("the owners to be known", LIMIT, async || {
-        config_maps.create(&dry_run, &object).await?;
+        policies.patch("owned", &params, &Patch::Apply(&policy)).await?;
         Ok(())
     });
     known.await
