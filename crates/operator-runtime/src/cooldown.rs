@@ -37,18 +37,14 @@ impl Cooldowns {
         delay: Duration,
         now: Instant,
     ) {
-        if class == FailureClass::Conflict {
-            self.0.remove(key);
-            return;
-        }
-        let cooldown = Cooldown {
-            until: now + delay.min(LONGEST),
-            object: digest(object),
+        let time = match class {
+            FailureClass::Conflict => Duration::ZERO,
+            _ => delay.min(LONGEST),
         };
-        self.0.insert(key.clone(), cooldown);
+        self.rest(key, object, time, now);
     }
 
-    /// Records a successful reconcile, after which the object rests for this time.
+    /// Records a reconcile after which the object rests for this time.
     pub(crate) fn rest(&mut self, key: &Key, object: &ObjectMeta, time: Duration, now: Instant) {
         if time.is_zero() {
             self.0.remove(key);

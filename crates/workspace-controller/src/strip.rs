@@ -152,7 +152,7 @@ fn is_ours<K: Resource>(object: &K) -> bool {
         || owners.any(|owner| owner.kind == Kind::Workspace.as_str())
 }
 
-/// Takes out of the metadata what tells objects and their versions apart.
+/// Moves name, namespace, UID and resource version out of the metadata.
 pub(crate) fn identity(metadata: &mut ObjectMeta) -> ObjectMeta {
     ObjectMeta {
         name: metadata.name.take(),

@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -67,7 +66,10 @@ struct MetricRow {
 pub(super) fn files() -> Result<Vec<Generated>> {
     let mut rows: BTreeMap<String, MetricRow> = BTreeMap::new();
     for (name, programs) in CRATES {
-        for path in sources(&repository::root().join("crates").join(name).join("src"))? {
+        for path in repository::rust_files(&repository::root().join("crates").join(name).join("src"))? {
+            if path.ends_with("tests.rs") {
+                continue;
+            }
             let text =
                 fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
@@ -101,21 +103,6 @@ pub(super) fn files() -> Result<Vec<Generated>> {
         path: "docs/metrics.md".into(),
         contents,
     }])
-}
-
-/// Rust files below a directory.
-fn sources(directory: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory).with_context(|| format!("failed to list {}", directory.display()))? {
-        let path = entry?.path();
-        if path.is_dir() {
-            found.extend(sources(&path)?);
-        } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    Ok(found)
 }
 
 /// Metrics that a file registers, by the name that Prometheus shows.

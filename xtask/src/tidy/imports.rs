@@ -20,7 +20,7 @@ use anyhow::{Context as _, Result};
 use self::cycles::{Arrows, Cycle};
 use self::paths::Named;
 use super::problem::Problem;
-use super::sources::{is_test, rust_files};
+use super::sources::is_test;
 use super::text::{SourceText, tokens};
 use crate::repository;
 
@@ -84,7 +84,7 @@ impl Modules {
         if !root.is_dir() {
             return Ok(modules);
         }
-        for file in rust_files(root)? {
+        for file in repository::rust_files(root)? {
             let inside = file.strip_prefix(root).unwrap_or(&file);
             if is_test(inside)
                 || inside.starts_with("bin")

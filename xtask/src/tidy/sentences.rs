@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use self::finding::Finding;
 use super::problem::Problem;
-use super::sources::{is_test, rust_files};
+use super::sources::is_test;
 use super::text::{Kind, Piece, SourceText};
 use crate::repository;
 
@@ -70,7 +70,7 @@ fn survey(paths: &[PathBuf]) -> Result<Survey> {
     for path in paths {
         ensure!(path.exists(), "{} does not exist", path.display());
         let files = if path.is_dir() {
-            rust_files(path)?
+            repository::rust_files(path)?
         } else {
             vec![path.clone()]
         };

@@ -1,7 +1,7 @@
 //! Checks Rust sources and documents: size, layout, a module doc, nothing unfinished.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
@@ -22,7 +22,7 @@ const UNFINISHED: &[&str] = &[
 pub(super) fn check() -> Result<Vec<Problem>> {
     let mut found = Vec::new();
     for package in repository::packages()? {
-        for path in rust_files(&package)? {
+        for path in repository::rust_files(&package)? {
             let text =
                 fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
             let shown = repository::shown(&path);
@@ -42,21 +42,6 @@ pub(super) fn check() -> Result<Vec<Problem>> {
         too_long(&architecture, ARCHITECTURE_LINES).map(|problem| format!("ARCHITECTURE.md: {problem}")),
     );
     Ok(found)
-}
-
-/// The Rust sources below a directory, in order of path.
-pub(super) fn rust_files(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(dir).with_context(|| format!("failed to read {}", dir.display()))? {
-        let path = entry?.path();
-        if path.is_dir() {
-            files.extend(rust_files(&path)?);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 /// Tests may be longer: a file of tests is a list, not an idea.

@@ -9,7 +9,6 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::problem::Problem;
-use super::sources::rust_files;
 use crate::repository;
 
 /// Most declarations of one name.
@@ -41,7 +40,10 @@ pub(super) fn check() -> Result<Vec<Problem>> {
         if !src.is_dir() {
             continue;
         }
-        for path in rust_files(&src)?.into_iter().filter(|path| !is_test(path)) {
+        for path in repository::rust_files(&src)?
+            .into_iter()
+            .filter(|path| !is_test(path))
+        {
             let text =
                 fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
             for name in declared(&text) {

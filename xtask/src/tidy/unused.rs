@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use toml::{Table, Value};
 
 use super::problem::Problem;
-use super::sources::{is_test, rust_files};
+use super::sources::is_test;
 use super::text::{SourceText, SourceToken, tokens};
 use crate::repository;
 
@@ -146,7 +146,7 @@ impl Package {
             public: BTreeMap::new(),
             exposed: BTreeSet::new(),
         };
-        for file in rust_files(dir)? {
+        for file in repository::rust_files(dir)? {
             let text =
                 fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
             package.add(

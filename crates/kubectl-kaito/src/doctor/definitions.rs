@@ -2,10 +2,11 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kaito_api::labels::GPU_PROVISIONER;
 use kube::ResourceExt as _;
 
 use super::diagnosis::{CheckLine, Diagnosis};
-use super::facts::{ClusterFacts, PROVISIONER, component};
+use super::facts::{ClusterFacts, component};
 
 /// Flag of workspace-controller that chooses the kind of claims.
 const MODE: &str = "--node-provisioner=";
@@ -76,7 +77,10 @@ fn judge(needed: &Needed, live: &[CustomResourceDefinition], release: &str) -> R
 
 fn needed(facts: &ClusterFacts) -> Vec<Needed> {
     const APPLY: &str = "Upgrade the chart with crds.install=true, or apply the definitions of deploy/crds.";
-    let has_provisioner = facts.deployments.iter().any(|one| component(one) == PROVISIONER);
+    let has_provisioner = facts
+        .deployments
+        .iter()
+        .any(|one| component(one) == GPU_PROVISIONER);
     let mode = facts.deployments.iter().find_map(mode);
     let needed = |definition, without| Needed {
         definition,

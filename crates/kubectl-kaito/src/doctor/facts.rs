@@ -25,8 +25,6 @@ const RELEASE_NAMESPACE: &str = "kaito.sh/release-namespace";
 const INSTANCE: &str = "app.kubernetes.io/instance";
 const VERSION: &str = "app.kubernetes.io/version";
 pub(super) const COMPONENT: &str = "app.kubernetes.io/component";
-/// Component, and name of the lease, of the program that serves claims.
-pub(super) const PROVISIONER: &str = "gpu-provisioner";
 const CHART: &str = "helm.sh/chart";
 /// Chooses the objects of the chart.
 const PART: &str = "app.kubernetes.io/part-of=kaito";

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use kaito_api::fleet::{FleetInstance, FleetOwner, FleetRecord};
+use kaito_api::labels::GPU_PROVISIONER;
 
 use super::diagnosis::Diagnosis;
 use super::facts::{CLAIMS, ClusterFacts};
@@ -26,7 +27,7 @@ pub(super) fn examine(facts: &ClusterFacts, now: Timestamp) -> Vec<Diagnosis> {
 pub(super) fn held(fleet: &FleetRecord) -> Option<Diagnosis> {
     let message = format!("It launches and deletes nothing: {}", printable(&fleet.held));
     let remedy = "Restore the provisioner's cluster id, subscription, resource group and cluster name.";
-    let subject = "gpu-provisioner".to_owned();
+    let subject = GPU_PROVISIONER.to_owned();
     (!fleet.held.is_empty()).then(|| Diagnosis::new("heldProvisioner", subject, message, remedy))
 }
 

@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
+use kaito_api::labels::GPU_PROVISIONER;
 use kube::ResourceExt as _;
 
 use super::definitions;
 use super::diagnosis::{CheckLine, Diagnosis};
-use super::facts::{self, COMPONENT, ClusterFacts, PROVISIONER, component};
+use super::facts::{self, COMPONENT, ClusterFacts, component};
 use crate::output::{lasted, printable};
 
 /// Annotation of a ServiceAccount that has an identity of Azure.
@@ -95,7 +96,7 @@ fn deployment(facts: &ClusterFacts, deployment: &Deployment, found: &mut Examina
             "Upgrade the release again: an upgrade did not end.",
         );
     }
-    if component(deployment) == PROVISIONER {
+    if component(deployment) == GPU_PROVISIONER {
         identity(facts, deployment, found);
     }
 }

@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 use kaito_api::fleet::FleetOwner;
+use kaito_api::labels::GPU_PROVISIONER;
 use kube::ResourceExt as _;
 
 use super::claims::{is_ours, price, subject};
 use super::diagnosis::Diagnosis;
-use super::facts::{ClusterFacts, PROVISIONER, component};
+use super::facts::{ClusterFacts, component};
 use super::instances;
 use super::nodes::is_registered;
 use super::programs::is_held;
@@ -62,8 +63,14 @@ fn record(facts: &ClusterFacts, now: Timestamp) -> Vec<Diagnosis> {
     let found = |kind, message: String, remedy| {
         Diagnosis::new(kind, "record of instances".to_owned(), message, remedy)
     };
-    let lease = facts.leases.iter().find(|lease| lease.name_any() == PROVISIONER);
-    let is_deployed = facts.deployments.iter().any(|one| component(one) == PROVISIONER);
+    let lease = facts
+        .leases
+        .iter()
+        .find(|lease| lease.name_any() == GPU_PROVISIONER);
+    let is_deployed = facts
+        .deployments
+        .iter()
+        .any(|one| component(one) == GPU_PROVISIONER);
     let Some(fleet) = &facts.fleet else {
         // Another program makes the nodes, or the user does.
         if lease.is_none() && !is_deployed && !facts.deployments.is_empty() {

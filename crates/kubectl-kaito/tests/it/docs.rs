@@ -309,17 +309,13 @@ fn of_cargo(words: &[&str]) -> Option<String> {
                 .windows(2)
                 .find(|pair| pair[0] == "--bin")
                 .map(|pair| pair[1])?;
-            let is_there = root().join("crates").join(program).is_dir()
-                || ["rs", ""].iter().any(|end| {
-                    let name = if end.is_empty() {
-                        program.to_owned()
-                    } else {
-                        format!("{program}.{end}")
-                    };
-                    let mut crates = std::fs::read_dir(root().join("crates")).unwrap();
-                    crates.any(|one| one.unwrap().path().join("src/bin").join(&name).exists())
-                });
-            (!is_there).then(|| format!("there is no program {program}"))
+            let names = [program.to_owned(), format!("{program}.rs")];
+            let mut crates = std::fs::read_dir(root().join("crates")).unwrap();
+            let is_there = crates.any(|one| {
+                let one = one.unwrap().path();
+                one.ends_with(program) || names.iter().any(|name| one.join("src/bin").join(name).exists())
+            });
+            (!is_there).then(|| format!("expected a program of this workspace, not {program}"))
         }
         ["build" | "test" | "deny" | "clippy" | "fmt", ..] => None,
         _ => Some("expected a verb of cargo".to_owned()),
